@@ -1,0 +1,3 @@
+//! The whole suite, one module by subject, in one program so that it links once.
+
+mod support;
