@@ -1,3 +1,11 @@
 //! The whole suite, one module by subject, in one program so that it links once.
 
+// What fails here fails a test, and says so.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub
+)]
+
 mod support;

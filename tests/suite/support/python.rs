@@ -10,7 +10,9 @@ use std::process::Command;
 ///
 /// Safe to call from many tests and many test processes at once: the first installs, the others wait.
 pub fn interpreter(requirements: &str) -> PathBuf {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(requirements);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/python")
+        .join(requirements);
     let wanted = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let version = stdout_of(
         Command::new("python3").args(["-c", "import sys; print(sys.version)"]),
@@ -18,7 +20,11 @@ pub fn interpreter(requirements: &str) -> PathBuf {
     );
     let home = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("venv-{:016x}", hash_of(&(&wanted, &version))));
-    let python = home.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    let python = home.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    });
 
     fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
     let guard = File::create(home.with_extension("lock")).expect("a lock file can be made");
@@ -32,7 +38,9 @@ pub fn interpreter(requirements: &str) -> PathBuf {
             "the module venv is needed: install it with `apt-get install python3-venv`",
         );
         stdout_of(
-            Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&file),
+            Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--requirement"])
+                .arg(&file),
             &format!("`pip install --requirement {}` must work", file.display()),
         );
         fs::write(&complete, "").expect("the environment can be marked complete");

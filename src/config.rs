@@ -1,0 +1,285 @@
+//! The variables of the environment, and what they come to.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
+use crate::error::ConfigError;
+use crate::filter::Filter;
+use crate::headers::ExtraHeaders;
+use crate::proxy::{Proxy, ProxyVariables};
+
+/// What every variable of ours begins with.
+const PREFIX: &str = "OPTERYX_WEBHOOK_";
+
+/// How long one `notify` may take in all, unless `OPTERYX_WEBHOOK_TIMEOUT` says otherwise: the
+/// reference's.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The shortest timeout that is taken: less than a round trip is a mistake of unit.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// The longest timeout that is taken.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Variables whose part is still to come. Refused rather than ignored: an operator who sets one
+/// counts on it.
+const NOT_YET: [(&str, &str); 7] = [
+    ("OPTERYX_WEBHOOK_QUEUE", "delivery through Cloud Tasks"),
+    ("OPTERYX_WEBHOOK_SECRET", "signing"),
+    (
+        "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
+        "delivery through Cloud Tasks",
+    ),
+    (
+        "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
+        "delivery through Cloud Tasks",
+    ),
+    ("OPTERYX_WEBHOOK_OUTBOX", "the outbox"),
+    ("OPTERYX_WEBHOOK_RETRY", "the outbox"),
+    ("OPTERYX_WEBHOOK_RATE", "the outbox"),
+];
+
+/// The variables of ours that are understood, as envy fills them in.
+#[derive(Debug, Default, Deserialize)]
+struct Variables {
+    domain: Option<String>,
+    timeout: Option<String>,
+    events: Option<String>,
+    headers: Option<String>,
+}
+
+const KNOWN: [&str; 4] = [
+    "OPTERYX_WEBHOOK_DOMAIN",
+    "OPTERYX_WEBHOOK_TIMEOUT",
+    "OPTERYX_WEBHOOK_EVENTS",
+    "OPTERYX_WEBHOOK_HEADERS",
+];
+
+/// What the environment says, read once and checked.
+///
+/// Unset, empty and blank are the same: unset. Values are trimmed. What is wrong is a
+/// [`ConfigError`]; what is merely odd is a [warning](Config::warnings).
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) timeout: Duration,
+    pub(crate) filter: Filter,
+    pub(crate) headers: ExtraHeaders,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) trust: Trust,
+    warnings: Vec<String>,
+}
+
+/// Where the CA certificates are that receivers are judged by, if not where the system has them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trust {
+    /// `SSL_CERT_FILE`
+    pub(crate) file: Option<PathBuf>,
+    /// `SSL_CERT_DIR`
+    pub(crate) dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is wrong.
+    pub fn from_env() -> Result<Config, ConfigError> {
+        Config::from_vars(env::vars_os())
+    }
+
+    /// The same from variables that are given. This reads no environment variable.
+    ///
+    /// ```
+    /// use opteryx_webhooks::{Config, Notifier};
+    ///
+    /// let config = Config::from_vars([
+    ///     ("OPTERYX_WEBHOOK_DOMAIN", "router.opteryx.app"),
+    ///     ("OPTERYX_WEBHOOK_EVENTS", "dataset.create view.*"),
+    /// ])?;
+    /// assert!(Notifier::new(config).is_enabled());
+    ///
+    /// let error = Config::from_vars([("OPTERYX_WEBHOOK_TIMEOUT", "soon")]).unwrap_err();
+    /// assert_eq!(error.variable(), "OPTERYX_WEBHOOK_TIMEOUT");
+    /// # Ok::<(), opteryx_webhooks::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is wrong.
+    pub fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Config, ConfigError>
+    where
+        N: AsRef<OsStr>,
+        V: Into<OsString>,
+    {
+        let mut ours = Vec::new();
+        let mut proxies = ProxyVariables::default();
+        let mut trust = Trust::default();
+        let mut warnings = Vec::new();
+
+        for (name, value) in vars {
+            // A name that is not UTF-8 is none that is read here.
+            let Some(name) = name.as_ref().to_str() else {
+                continue;
+            };
+            let name = canonical(name);
+            let value = value.into();
+            if value.to_str().is_some_and(|value| value.trim().is_empty()) {
+                continue;
+            }
+            match name.as_str() {
+                "SSL_CERT_FILE" => trust.file = Some(value.into()),
+                "SSL_CERT_DIR" => trust.dir = Some(value.into()),
+                name if ProxyVariables::is_one(name) => proxies.set(name, value),
+                name if is_ours(name) => match understood(name)? {
+                    Some(known) => ours.push((known.to_owned(), trimmed(known, value)?)),
+                    None => warnings.push(unknown(name)),
+                },
+                _ => {}
+            }
+        }
+
+        let is_configured = !ours.is_empty();
+        // Only strings that are UTF-8, and only names that are known, ever reach envy.
+        let variables: Variables = envy::prefixed(PREFIX)
+            .from_iter(ours)
+            .map_err(|_| ConfigError::new(format!("{PREFIX}*"), "cannot be read"))?;
+
+        let endpoint = variables
+            .domain
+            .map(|domain| Endpoint::parse(&domain))
+            .transpose()
+            .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_DOMAIN", problem))?;
+        let timeout = variables
+            .timeout
+            .as_deref()
+            .map_or(Ok(DEFAULT_TIMEOUT), timeout)?;
+        let filter = variables
+            .events
+            .map_or(Ok(Filter::default()), |events| Filter::parse(&events))
+            .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_EVENTS", problem))?;
+        let headers = variables
+            .headers
+            .map_or(Ok(ExtraHeaders::default()), |headers| {
+                ExtraHeaders::parse(&headers)
+            })
+            .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_HEADERS", problem))?;
+        let proxy = match &endpoint {
+            Some(endpoint) => proxies.proxy_for(endpoint)?,
+            None => None,
+        };
+
+        if endpoint.is_none() && is_configured {
+            warnings.push(
+                "OPTERYX_WEBHOOK_DOMAIN is not set, so the notifier is off and the other \
+                 OPTERYX_WEBHOOK_ variables do nothing"
+                    .to_owned(),
+            );
+        }
+        if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.is_exposed()) {
+            warnings.push(format!(
+                "OPTERYX_WEBHOOK_DOMAIN: {endpoint} is plain http: events cross the network in \
+                 clear text"
+            ));
+        }
+        Ok(Config {
+            endpoint,
+            timeout,
+            filter,
+            headers,
+            proxy,
+            trust,
+            warnings,
+        })
+    }
+
+    /// What is odd in the environment but keeps nothing from working, one line each: a name that
+    /// looks misspelt, say. `Notifier::from_env` logs them.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// No header value, and no password of a proxy.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("endpoint", &self.endpoint.as_ref().map(ToString::to_string))
+            .field("timeout", &self.timeout)
+            .field("filter", &self.filter)
+            .field("headers", &self.headers)
+            .field("proxy", &self.proxy)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the system ignores the case of names, so does this.
+fn canonical(name: &str) -> String {
+    if cfg!(windows) {
+        name.to_ascii_uppercase()
+    } else {
+        name.to_owned()
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// The variable of ours by this name; an error where its part is missing from this build.
+fn understood(name: &str) -> Result<Option<&'static str>, ConfigError> {
+    if let Some((name, part)) = NOT_YET.into_iter().find(|(known, _)| *known == name) {
+        return Err(ConfigError::new(
+            name,
+            format!("{part} is not part of this version of opteryx-webhooks; unset it"),
+        ));
+    }
+    Ok(KNOWN.into_iter().find(|known| *known == name))
+}
+
+fn unknown(name: &str) -> String {
+    let distance = |known: &str| strsim::damerau_levenshtein(known, &name.to_ascii_uppercase());
+    let nearest = KNOWN
+        .into_iter()
+        .chain(NOT_YET.into_iter().map(|(known, _)| known))
+        .min_by_key(|known| distance(known));
+    let shown: String = name.escape_default().collect();
+    match nearest {
+        Some(nearest) => {
+            format!("{shown} is no variable of opteryx-webhooks; did you mean {nearest}?")
+        }
+        None => format!("{shown} is no variable of opteryx-webhooks"),
+    }
+}
+
+fn trimmed(name: &'static str, value: OsString) -> Result<String, ConfigError> {
+    match value.into_string() {
+        Ok(value) => Ok(value.trim().to_owned()),
+        Err(_) => Err(ConfigError::new(name, "is not UTF-8")),
+    }
+}
+
+fn timeout(value: &str) -> Result<Duration, ConfigError> {
+    // `f64` would take `inf`, `nan` and `1e9` as well.
+    let is_decimal = value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    Some(value)
+        .filter(|_| is_decimal)
+        .and_then(|value| value.parse().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|timeout| (MIN_TIMEOUT..=MAX_TIMEOUT).contains(timeout))
+        .ok_or_else(|| {
+            ConfigError::new(
+                "OPTERYX_WEBHOOK_TIMEOUT",
+                "must be a number of seconds from 0.001 to 3600, such as `10` or `2.5`",
+            )
+        })
+}

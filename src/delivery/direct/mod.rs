@@ -1,0 +1,387 @@
+//! Straight to the receiver: one POST, one deadline.
+
+mod attempt;
+mod resolver;
+mod transport;
+
+use std::error::Error as _;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::DateTime;
+use rustls::crypto::CryptoProvider;
+use ureq::http::header::{LOCATION, RETRY_AFTER};
+use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::{Agent, Body};
+
+use crate::config::Trust;
+use crate::delivery::{Delivery, Outcome};
+use crate::endpoint::Endpoint;
+use crate::error::{DeliveryError, Kind};
+use crate::message::{Message, USER_AGENT};
+use crate::process::PerProcess;
+use crate::proxy::Proxy;
+
+use attempt::Phase;
+use resolver::Names;
+use transport::{Dial, Held};
+
+/// How much of an answer's body is read, in bytes, so that its connection can serve again. A longer
+/// one costs the connection.
+const MAX_DRAINED: usize = 16 * 1024;
+
+/// How long it is read for.
+const MAX_DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// How many idle connections are kept: one for each of as many threads that notify at once.
+const MAX_IDLE_CONNECTIONS: usize = 64;
+
+/// How long one is kept. Receivers and the balancers before them commonly close after 60 s or more,
+/// and address translators forget after minutes.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(30);
+
+/// The size of each of a connection's buffers, in bytes, and with it of an answer's head.
+const BUFFER_SIZE: usize = 16 * 1024;
+
+/// Delivers to the endpoint over HTTP/1.1, on connections that are kept alive and shared by all
+/// threads.
+pub(crate) struct Direct {
+    endpoint: Endpoint,
+    timeout: Duration,
+    proxy: Option<Proxy>,
+    trust: Trust,
+    /// Made at the first event, so that a notifier costs nothing before, and a CA bundle that is
+    /// missing then can be there at the next.
+    agents: PerProcess<OnceLock<Agent>>,
+}
+
+impl Direct {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        timeout: Duration,
+        proxy: Option<Proxy>,
+        trust: Trust,
+    ) -> Direct {
+        Direct {
+            endpoint,
+            timeout,
+            proxy,
+            trust,
+            agents: PerProcess::new(),
+        }
+    }
+
+    fn agent(&self) -> Result<&Agent, DeliveryError> {
+        let slot = self.agents.get();
+        match slot.get() {
+            Some(agent) => Ok(agent),
+            None => {
+                // Of two threads that get here at once one has worked in vain, once.
+                let agent = self.new_agent()?;
+                Ok(slot.get_or_init(|| agent))
+            }
+        }
+    }
+
+    fn new_agent(&self) -> Result<Agent, DeliveryError> {
+        let needs_tls = self.endpoint.is_https()
+            || self
+                .proxy
+                .as_ref()
+                .is_some_and(|proxy| proxy.0.protocol() == ureq::ProxyProtocol::Https);
+        let roots = if needs_tls {
+            roots(&self.trust)?
+        } else {
+            Vec::new()
+        };
+        // The host's own choice, if it made one.
+        let provider = CryptoProvider::get_default()
+            .cloned()
+            .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+        let config = Agent::config_builder()
+            .timeout_global(Some(self.timeout))
+            .timeout_recv_body(Some(MAX_DRAIN_TIME))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(MAX_IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
+            .max_idle_age(MAX_IDLE_AGE)
+            .input_buffer_size(BUFFER_SIZE)
+            .output_buffer_size(BUFFER_SIZE)
+            .max_response_header_size(BUFFER_SIZE)
+            .user_agent(USER_AGENT)
+            .accept("")
+            .accept_encoding("")
+            // Read from the environment with all the rest, and not behind its back.
+            .proxy(self.proxy.as_ref().map(|proxy| proxy.0.clone()))
+            .tls_config(
+                TlsConfig::builder()
+                    .provider(TlsProvider::Rustls)
+                    .root_certs(RootCerts::new_with_certs(&roots))
+                    .unversioned_rustls_crypto_provider(provider)
+                    .build(),
+            )
+            .build();
+        let names = Names::new();
+        let connector = ()
+            .chain(ConnectProxyConnector::default())
+            .chain(Dial {
+                names: names.clone(),
+            })
+            .chain(RustlsConnector::default())
+            .chain(Held);
+        Ok(Agent::with_parts(config, connector, names))
+    }
+
+    fn post(&self, message: &Message) -> Result<Outcome, DeliveryError> {
+        let attempt = attempt::begin(Instant::now() + self.timeout);
+        let agent = self.agent()?;
+        let mut request = self.request(message)?;
+        let mut result = agent.run(request);
+        if result
+            .as_ref()
+            .is_err_and(|error| was_stale(error, &attempt))
+        {
+            // A connection that was kept alive and has died: nothing was lost yet but time, and the
+            // receiver knows the message by its id should it have seen it after all.
+            let left = attempt::remaining(self.timeout);
+            request = self.request(message)?;
+            let request = agent
+                .configure_request(request)
+                .max_idle_age(Duration::ZERO)
+                .timeout_global(Some(left))
+                .build();
+            result = agent.run(request);
+        }
+        match result {
+            Ok(response) => outcome_of(response),
+            Err(error) => Err(self.reason(error, &attempt)),
+        }
+    }
+
+    fn request<'m>(&self, message: &'m Message) -> Result<Request<&'m [u8]>, DeliveryError> {
+        let mut request = Request::post(self.endpoint.uri().clone());
+        for (name, value) in message.headers() {
+            request = request.header(name, value.as_ref());
+        }
+        request
+            .body(message.body())
+            .map_err(|error| DeliveryError::from(Kind::Encoding).with_source(error))
+    }
+
+    /// What ureq's error means to an operator.
+    fn reason(&self, error: ureq::Error, attempt: &attempt::Guard) -> DeliveryError {
+        let phase = attempt
+            .state()
+            .map_or(Phase::Starting, |attempt| attempt.phase);
+        let kind = match &error {
+            ureq::Error::Timeout(_) => {
+                return Kind::Timeout {
+                    limit: self.timeout,
+                    during: phase.description(),
+                }
+                .into();
+            }
+            ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::TlsRequired => Kind::Tls,
+            ureq::Error::ConnectProxyFailed(_) => Kind::Proxy,
+            ureq::Error::HostNotFound => Kind::Resolve,
+            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Kind::Protocol,
+            ureq::Error::Io(error) if is_tls(error) => Kind::Tls,
+            ureq::Error::Io(_) => match phase {
+                Phase::Resolving => Kind::Resolve,
+                Phase::Starting | Phase::Connecting => Kind::Connect,
+                Phase::Handshaking | Phase::Sending | Phase::Waiting => Kind::Lost {
+                    during: phase.description(),
+                },
+            },
+            _ => Kind::Connect,
+        };
+        let failure = DeliveryError::from(kind);
+        match error {
+            // Not ureq's wrapping, which only says "io".
+            ureq::Error::Io(error) => failure.with_source(error),
+            ureq::Error::Rustls(error) => failure.with_source(error),
+            error => failure.with_source(error),
+        }
+    }
+}
+
+impl Delivery for Direct {
+    fn deliver(&self, message: &Message) -> Outcome {
+        self.post(message).into()
+    }
+}
+
+/// Whether a kept-alive connection turned out dead before a byte of the answer had come.
+fn was_stale(error: &ureq::Error, attempt: &attempt::Guard) -> bool {
+    let ureq::Error::Io(error) = error else {
+        return false;
+    };
+    let is_loss = matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+    );
+    is_loss
+        && attempt
+            .state()
+            .is_some_and(|attempt| !attempt.connected && !attempt.answered)
+}
+
+/// rustls reports through `io::Error` while it shakes hands.
+fn is_tls(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
+        || error
+            .source()
+            .is_some_and(|inner| inner.is::<rustls::Error>())
+}
+
+fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
+    let status = response.status().as_u16();
+    drain(response.body_mut());
+    match status {
+        200..=299 => Ok(Outcome::delivered(status)),
+        300..=399 => {
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|location| location.to_str().ok());
+            Err(Kind::Redirect {
+                status,
+                location: location.map(without_query),
+            }
+            .into())
+        }
+        _ => {
+            let retry_after = retry_after(response.headers(), SystemTime::now());
+            Err(Kind::Status {
+                status,
+                retry_after,
+            }
+            .into())
+        }
+    }
+}
+
+/// Reads the answer's body as far as that keeps the connection.
+fn drain(body: &mut Body) {
+    if body
+        .content_length()
+        .is_some_and(|length| length > MAX_DRAINED as u64)
+    {
+        return;
+    }
+    let mut reader = body.as_reader();
+    let mut drained = 0;
+    let mut buffer = [0; 1024];
+    // The status has said what became of the message, so an error here is none.
+    while drained <= MAX_DRAINED {
+        match io::Read::read(&mut reader, &mut buffer) {
+            Ok(0) | Err(_) => return,
+            Ok(read) => drained += read,
+        }
+    }
+}
+
+/// Where a redirect points, without what may be a secret in it.
+fn without_query(location: &str) -> String {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    match location.parse::<Uri>() {
+        Ok(uri) if uri.host().is_some() => {
+            let port = uri
+                .port_u16()
+                .map_or(String::new(), |port| format!(":{port}"));
+            let scheme = uri.scheme_str().unwrap_or("https");
+            format!(
+                "{scheme}://{}{port}{}",
+                uri.host().unwrap_or_default(),
+                uri.path()
+            )
+        }
+        _ => location[..end].to_owned(),
+    }
+}
+
+/// RFC 9110, 10.2.3: seconds, or a date. A date that has passed is no wait.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are a very long time, not none.
+        return (!value.is_empty()).then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let date = SystemTime::from(DateTime::parse_from_rfc2822(value).ok()?);
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+/// The CA certificates to judge receivers by: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where they
+/// are set, else the system's.
+fn roots(trust: &Trust) -> Result<Vec<Certificate<'static>>, DeliveryError> {
+    let found = if trust.file.is_some() || trust.dir.is_some() {
+        rustls_native_certs::load_certs_from_paths(trust.file.as_deref(), trust.dir.as_deref())
+    } else {
+        rustls_native_certs::load_native_certs()
+    };
+    if found.certs.is_empty() {
+        let error = DeliveryError::from(Kind::TrustStore);
+        return Err(match found.errors.into_iter().next() {
+            Some(below) => error.with_source(below),
+            None => error,
+        });
+    }
+    Ok(found
+        .certs
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
+        let parsed = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers, now)
+        };
+        assert_eq!(parsed("120"), Some(Duration::from_secs(120)));
+        assert_eq!(parsed("0"), Some(Duration::ZERO));
+        assert_eq!(
+            parsed("99999999999999999999999"),
+            Some(Duration::from_secs(u64::MAX))
+        );
+        assert_eq!(
+            parsed("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Duration::from_secs(77))
+        );
+        assert_eq!(
+            parsed("Sun, 06 Nov 1994 08:00:00 GMT"),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(parsed("soon"), None);
+        assert_eq!(parsed("-1"), None);
+        assert_eq!(parsed(""), None);
+    }
+
+    #[test]
+    fn a_redirect_is_named_without_what_may_be_secret() {
+        assert_eq!(
+            without_query("https://user:pw@a.b:1/c?token=x#y"),
+            "https://a.b:1/c"
+        );
+        assert_eq!(without_query("/login?next=x"), "/login");
+        assert_eq!(without_query("https://a.b/"), "https://a.b/");
+    }
+}

@@ -1,0 +1,357 @@
+//! Names to addresses, remembered.
+//!
+//! ureq resolves at every request, even for a connection that it keeps open, and starts a thread for
+//! it each time. This resolver starts one only when an answer is missing or old.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+
+use super::attempt::{self, Phase};
+
+/// How old an answer may be before it is asked for again. The system's resolver does not tell how
+/// long it may be kept.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// How many addresses of a name are tried at most: what ureq has room for.
+const MAX_ADDRESSES: usize = 16;
+
+/// Looks a `host:port` up, and may block for as long as it likes.
+type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
+fn system_lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(name.to_socket_addrs()?.collect())
+}
+
+/// The names that have been resolved. Clones share them.
+#[derive(Clone)]
+pub(super) struct Names {
+    lookup: Lookup,
+    fresh: Duration,
+    answers: Arc<Mutex<HashMap<String, Answer>>>,
+}
+
+#[derive(Default)]
+struct Answer {
+    /// The newest addresses, and since when they are known.
+    known: Option<(Vec<SocketAddr>, Instant)>,
+    /// The lookup under way, which all who ask wait for.
+    pending: Option<Arc<Flight>>,
+}
+
+/// A lookup that is under way.
+#[derive(Default)]
+struct Flight {
+    result: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
+    landed: Condvar,
+}
+
+impl Names {
+    pub(super) fn new() -> Names {
+        Names::with_lookup(system_lookup, FRESH)
+    }
+
+    fn with_lookup(lookup: Lookup, fresh: Duration) -> Names {
+        Names {
+            lookup,
+            fresh,
+            answers: Arc::default(),
+        }
+    }
+
+    /// The addresses of a `host:port`, within the time that is left.
+    fn resolve(&self, name: &str, time: Duration) -> Result<Vec<SocketAddr>, Error> {
+        let flight = {
+            let mut answers = locked(&self.answers);
+            let answer = answers.entry(name.to_owned()).or_default();
+            if let Some((addresses, since)) = &answer.known {
+                let addresses = addresses.clone();
+                // Old addresses serve until the new ones are there: most names never move, and an
+                // event should not wait to hear so. If they have moved, connecting fails, and that
+                // forgets them. The same if no thread can be had for asking.
+                if since.elapsed() >= self.fresh && answer.pending.is_none() {
+                    answer.pending = self.start(name).ok();
+                }
+                return Ok(addresses);
+            }
+            match &answer.pending {
+                Some(flight) => Arc::clone(flight),
+                None => {
+                    let flight = self.start(name)?;
+                    answer.pending = Some(Arc::clone(&flight));
+                    flight
+                }
+            }
+        };
+        match flight.wait(time) {
+            Some(Ok(addresses)) => Ok(addresses),
+            Some(Err(reason)) => Err(Error::Io(io::Error::other(reason))),
+            None => Err(Error::Timeout(ureq::Timeout::Resolve)),
+        }
+    }
+
+    /// Starts a lookup in a thread of its own, since nothing can stop one that hangs. One that does
+    /// keeps that one thread for this name, however many ask.
+    fn start(&self, name: &str) -> io::Result<Arc<Flight>> {
+        let flight = Arc::new(Flight::default());
+        let landing = Landing {
+            names: self.clone(),
+            name: name.to_owned(),
+            flight: Arc::clone(&flight),
+        };
+        let lookup = self.lookup;
+        thread::Builder::new()
+            .name("webhook-resolver".to_owned())
+            .spawn(move || {
+                let result = lookup(&landing.name)
+                    .map_err(|error| error.to_string())
+                    .and_then(|found| {
+                        if found.is_empty() {
+                            Err("the name has no address".to_owned())
+                        } else {
+                            Ok(found)
+                        }
+                    });
+                landing.land(result);
+            })?;
+        Ok(flight)
+    }
+
+    /// Forgets the addresses of a name that could not be connected to.
+    pub(super) fn forget(&self, uri: &Uri) {
+        if let Some(name) = host_and_port(uri)
+            && let Some(answer) = locked(&self.answers).get_mut(&name)
+        {
+            answer.known = None;
+        }
+    }
+}
+
+impl Flight {
+    fn wait(&self, time: Duration) -> Option<Result<Vec<SocketAddr>, String>> {
+        let result = locked(&self.result);
+        let (result, _) = self
+            .landed
+            .wait_timeout_while(result, time, |result| result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        result.clone()
+    }
+}
+
+/// Brings a lookup's result home; an error if its thread dies before there is one.
+struct Landing {
+    names: Names,
+    name: String,
+    flight: Arc<Flight>,
+}
+
+impl Landing {
+    fn land(&self, result: Result<Vec<SocketAddr>, String>) {
+        if let Some(answer) = locked(&self.names.answers).get_mut(&self.name) {
+            answer.pending = None;
+            // After a failure what was known before stays: a resolver that is down takes nothing along.
+            if let Ok(addresses) = &result {
+                answer.known = Some((addresses.clone(), Instant::now()));
+            }
+        }
+        *locked(&self.flight.result) = Some(result);
+        self.flight.landed.notify_all();
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if locked(&self.flight.result).is_none() {
+            self.land(Err("the lookup broke off".to_owned()));
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn host_and_port(uri: &Uri) -> Option<String> {
+    let port = uri.port_u16().or_else(|| match uri.scheme_str() {
+        Some("https") => Some(443),
+        Some("http") => Some(80),
+        _ => None,
+    })?;
+    Some(format!("{}:{port}", uri.host()?))
+}
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, Error> {
+        attempt::enter(Phase::Resolving);
+        let name = host_and_port(uri).ok_or(Error::HostNotFound)?;
+        let mut addresses = self.empty();
+        let bare = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            let port = name.rsplit(':').next().and_then(|port| port.parse().ok());
+            addresses.push(SocketAddr::new(address, port.ok_or(Error::HostNotFound)?));
+            return Ok(addresses);
+        }
+        for address in Names::resolve(self, &name, attempt::remaining(*timeout.after))?
+            .into_iter()
+            .take(MAX_ADDRESSES)
+        {
+            addresses.push(address);
+        }
+        Ok(addresses)
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Names")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    fn address(name: &str) -> SocketAddr {
+        format!("127.0.0.1:{}", name.rsplit(':').next().unwrap())
+            .parse()
+            .unwrap()
+    }
+
+    #[test]
+    fn all_who_ask_at_once_share_one_lookup() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(
+            |name| {
+                LOOKUPS.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(50));
+                Ok(vec![address(name)])
+            },
+            FRESH,
+        );
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
+                });
+            }
+        });
+        names.resolve("a:1", LONG).unwrap();
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_resolver_that_never_answers_holds_one_thread_and_nobody_longer_than_asked() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(
+            |_| {
+                LOOKUPS.fetch_add(1, Ordering::SeqCst);
+                loop {
+                    thread::park();
+                }
+            },
+            FRESH,
+        );
+        for _ in 0..3 {
+            let started = Instant::now();
+            let error = names.resolve("a:1", Duration::from_millis(50)).unwrap_err();
+            assert!(matches!(error, Error::Timeout(_)));
+            assert!(started.elapsed() < Duration::from_millis(350));
+        }
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_name_that_could_not_be_connected_to_is_asked_for_again() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(
+            |name| {
+                LOOKUPS.fetch_add(1, Ordering::SeqCst);
+                Ok(vec![address(name)])
+            },
+            FRESH,
+        );
+        names.resolve("a:443", LONG).unwrap();
+        names.forget(&Uri::from_static("https://a/event"));
+        names.resolve("a:443", LONG).unwrap();
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_not_remembered() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(
+            |name| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
+                0 => Err(io::Error::other("no such name")),
+                1 => Ok(Vec::new()),
+                2 => panic!("the lookup dies"),
+                _ => Ok(vec![address(name)]),
+            },
+            FRESH,
+        );
+        assert!(
+            names
+                .resolve("a:1", LONG)
+                .unwrap_err()
+                .to_string()
+                .contains("no such name")
+        );
+        assert!(
+            names
+                .resolve("a:1", LONG)
+                .unwrap_err()
+                .to_string()
+                .contains("no address")
+        );
+        assert!(
+            names
+                .resolve("a:1", LONG)
+                .unwrap_err()
+                .to_string()
+                .contains("broke off")
+        );
+        assert!(names.resolve("a:1", LONG).is_ok());
+    }
+
+    #[test]
+    fn old_addresses_serve_while_new_ones_are_asked_for() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let names = Names::with_lookup(
+            |_| {
+                Ok(vec![address(
+                    if LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0 {
+                        "a:1"
+                    } else {
+                        "a:2"
+                    },
+                )])
+            },
+            Duration::ZERO,
+        );
+        assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
+        assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
+        let flight = locked(&names.answers)["a:1"].pending.clone();
+        if let Some(flight) = flight {
+            flight.wait(LONG).unwrap().unwrap();
+        }
+        assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:2")]);
+    }
+}

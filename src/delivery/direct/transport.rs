@@ -1,0 +1,334 @@
+//! The bytes to and from the receiver, by ureq's own extension points.
+//!
+//! [`Dial`] opens the socket and [`Held`] stands outermost, above TLS. Between them they keep what
+//! ureq's own transport does not: a deadline that partial reads and writes cannot stretch, and head
+//! and body of a request in one write.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use ureq::Error;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
+};
+
+use super::attempt::{self, Phase};
+use super::resolver::Names;
+
+/// How long one address is tried while there are others: a name whose first address is dead (no
+/// IPv6 route, often) must not take the event's time from those that live.
+const MAX_CONNECT_WHILE_OTHERS: Duration = Duration::from_secs(1);
+
+/// The steps in which a socket's timeout is set. Rounding up to them leaves the kernel's setting as
+/// it is from one event to the next, and makes a wait that much longer at most.
+const TIMEOUT_STEP: Duration = Duration::from_millis(50);
+
+/// Opens the TCP connection, trying one address after the other.
+pub(super) struct Dial {
+    pub(super) names: Names,
+}
+
+impl<In: Transport> Connector<In> for Dial {
+    type Out = Either<In, Socket>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        // A tunnel through a proxy is a connection already.
+        if let Some(tunnel) = chained {
+            attempt::enter(Phase::Handshaking);
+            return Ok(Some(Either::A(tunnel)));
+        }
+        attempt::connecting();
+        match dial(&details.addrs, attempt::remaining(*details.timeout.after)) {
+            Ok(stream) => {
+                attempt::enter(Phase::Handshaking);
+                let buffers = LazyBuffers::new(
+                    details.config.input_buffer_size(),
+                    details.config.output_buffer_size(),
+                );
+                Ok(Some(Either::B(Socket::new(stream, buffers))))
+            }
+            Err(error) => {
+                self.names.forget(details.uri);
+                Err(match error.kind() {
+                    io::ErrorKind::TimedOut => Error::Timeout(details.timeout.reason),
+                    _ => Error::Io(error),
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
+fn dial(addresses: &[SocketAddr], time: Duration) -> io::Result<TcpStream> {
+    let mut error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for (position, address) in addresses.iter().enumerate() {
+        let left = attempt::remaining(time);
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let is_last = position + 1 == addresses.len();
+        let limit = if is_last {
+            left
+        } else {
+            (left / 2).min(MAX_CONNECT_WHILE_OTHERS)
+        };
+        match TcpStream::connect_timeout(address, limit) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(failure) => error = failure,
+        }
+    }
+    Err(error)
+}
+
+/// A TCP connection.
+pub(super) struct Socket {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+    /// Whether something was sent since the connection was last looked at.
+    is_used: bool,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, buffers: LazyBuffers) -> Socket {
+        Socket {
+            stream,
+            buffers,
+            read_timeout: None,
+            write_timeout: None,
+            is_used: false,
+        }
+    }
+}
+
+/// Runs one read or write until it is done or the time is up, whatever the kernel's own timeout,
+/// interrupts and partial results do in between.
+fn within_deadline<T>(
+    timeout: NextTimeout,
+    mut step: impl FnMut(Duration) -> io::Result<T>,
+) -> Result<T, Error> {
+    // `after` counts from now; the attempt's own deadline is absolute and may come first.
+    let ends = std::time::Instant::now().checked_add(*timeout.after);
+    loop {
+        let left = ends.map_or(Duration::MAX, |ends| {
+            ends.saturating_duration_since(std::time::Instant::now())
+        });
+        let left = attempt::remaining(left);
+        if left.is_zero() {
+            return Err(Error::Timeout(timeout.reason));
+        }
+        match step(rounded_up(left)) {
+            Ok(value) => return Ok(value),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted
+                | io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut => {}
+                _ => return Err(Error::Io(error)),
+            },
+        }
+    }
+}
+
+fn rounded_up(time: Duration) -> Duration {
+    let steps = time.as_nanos().div_ceil(TIMEOUT_STEP.as_nanos());
+    u32::try_from(steps).map_or(Duration::MAX, |steps| TIMEOUT_STEP.saturating_mul(steps))
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.is_used = true;
+        let timeout = timeout.for_write();
+        let Socket {
+            stream,
+            buffers,
+            write_timeout,
+            ..
+        } = self;
+        let mut rest = &buffers.output()[..amount];
+        while !rest.is_empty() {
+            let written = within_deadline(timeout, |left| {
+                if *write_timeout != Some(left) {
+                    stream.set_write_timeout(Some(left))?;
+                    *write_timeout = Some(left);
+                }
+                stream.write(rest)
+            })?;
+            if written == 0 {
+                return Err(Error::Io(io::ErrorKind::WriteZero.into()));
+            }
+            rest = &rest[written..];
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let Socket {
+            stream,
+            buffers,
+            read_timeout,
+            ..
+        } = self;
+        let room = buffers.input_append_buf();
+        let read = within_deadline(timeout.for_read(), |left| {
+            if *read_timeout != Some(left) {
+                stream.set_read_timeout(Some(left))?;
+                *read_timeout = Some(left);
+            }
+            stream.read(room)
+        })?;
+        buffers.input_appended(read);
+        Ok(read > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // ureq asks when it puts a connection back and again when it takes it out. The second time
+        // tells all that the first would have.
+        if std::mem::take(&mut self.is_used) {
+            return true;
+        }
+        is_quiet(&self.stream).unwrap_or(false)
+    }
+}
+
+/// Whether the receiver has neither closed the connection nor sent what nobody asked for.
+fn is_quiet(mut stream: &TcpStream) -> io::Result<bool> {
+    stream.set_nonblocking(true)?;
+    let is_quiet = matches!(
+        stream.read(&mut [0]),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock
+    );
+    stream.set_nonblocking(false)?;
+    Ok(is_quiet)
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Socket").field(&self.stream).finish()
+    }
+}
+
+/// Puts a [`HeldTransport`] outermost.
+#[derive(Debug)]
+pub(super) struct Held;
+
+impl<In: Transport> Connector<In> for Held {
+    type Out = HeldTransport<In>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| HeldTransport {
+            inner,
+            held: Vec::new(),
+        }))
+    }
+}
+
+/// Holds output back until an answer is awaited, so that a request's head and body leave together,
+/// as one packet and one TLS record where they fit.
+pub(super) struct HeldTransport<T> {
+    inner: T,
+    held: Vec<u8>,
+}
+
+impl<T: Transport> HeldTransport<T> {
+    fn release(&mut self, timeout: NextTimeout) -> Result<(), Error> {
+        let mut rest = self.held.as_slice();
+        while !rest.is_empty() {
+            let output = self.inner.buffers().output();
+            let amount = rest.len().min(output.len());
+            output[..amount].copy_from_slice(&rest[..amount]);
+            self.inner.transmit_output(amount, timeout)?;
+            rest = &rest[amount..];
+        }
+        self.held.clear();
+        Ok(())
+    }
+}
+
+impl<T: Transport> Transport for HeldTransport<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        attempt::enter(Phase::Sending);
+        let output = self.inner.buffers().output();
+        let room = output.len().saturating_sub(self.held.len());
+        let (fits, over) = output[..amount].split_at(amount.min(room));
+        self.held.extend_from_slice(fits);
+        if over.is_empty() {
+            return Ok(());
+        }
+        // More than one buffer full: what is held goes out, and the rest is held in its place.
+        let over = over.to_vec();
+        self.release(timeout)?;
+        self.held = over;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.release(timeout)?;
+        attempt::enter(Phase::Waiting);
+        let room = self.inner.buffers().input_append_buf().len();
+        if room == 0 {
+            // A head that fills the whole buffer; reading on would look like the connection's end.
+            let size = self.inner.buffers().input().len();
+            return Err(Error::LargeResponseHeader(size, size));
+        }
+        let arrived = self.inner.await_input(timeout)?;
+        if arrived {
+            attempt::answered();
+        }
+        Ok(arrived)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for HeldTransport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldTransport").field(&self.inner).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_to_the_next_step_and_never_to_zero() {
+        let ms = Duration::from_millis;
+        assert_eq!(rounded_up(Duration::from_nanos(1)), ms(50));
+        assert_eq!(rounded_up(ms(50)), ms(50));
+        assert_eq!(rounded_up(ms(9_999)), ms(10_000));
+        assert_eq!(rounded_up(Duration::MAX), Duration::MAX);
+    }
+}

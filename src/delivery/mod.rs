@@ -1,0 +1,101 @@
+//! The roads that a message can take, and what came of it.
+
+mod direct;
+mod recorder;
+
+pub(crate) use direct::Direct;
+pub use recorder::Recorder;
+
+use std::sync::Arc;
+
+use crate::error::DeliveryError;
+use crate::message::Message;
+
+/// A road that messages take.
+///
+/// A [`Notifier`](crate::Notifier) made from the environment brings its own. A host that delivers
+/// elsewhere (to its message broker, its audit log) implements this and hands it to
+/// [`Notifier::with_delivery`](crate::Notifier::with_delivery); `examples/custom_delivery.rs` shows
+/// how.
+pub trait Delivery: Send + Sync {
+    /// Delivers one message, and says what came of it.
+    ///
+    /// It is called in the thread that called `notify`, from many threads at once, while a catalog
+    /// operation waits: whatever it does should end soon. A panic in it is caught and counts as a
+    /// failure. The notifier logs and counts the outcome, so this need not.
+    fn deliver(&self, message: &Message) -> Outcome;
+}
+
+impl<D: Delivery + ?Sized> Delivery for Arc<D> {
+    fn deliver(&self, message: &Message) -> Outcome {
+        (**self).deliver(message)
+    }
+}
+
+impl<D: Delivery + ?Sized> Delivery for Box<D> {
+    fn deliver(&self, message: &Message) -> Outcome {
+        (**self).deliver(message)
+    }
+}
+
+/// What came of a notification. Nobody has to look at it: it has been logged and counted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The notifier is off.
+    Disabled,
+    /// `OPTERYX_WEBHOOK_EVENTS` leaves this kind of event out.
+    Filtered,
+    /// The receiver took it.
+    #[non_exhaustive]
+    Delivered {
+        /// The receiver's answer, a 2xx status.
+        status: u16,
+    },
+    /// A queue took it, and will deliver it.
+    #[non_exhaustive]
+    Enqueued {
+        /// The task's full name in the queue.
+        task: String,
+    },
+    /// It is on disk, and will be delivered.
+    Stored,
+    /// It was not delivered, and will not be.
+    Failed(DeliveryError),
+}
+
+impl Outcome {
+    /// The receiver took it, with this status.
+    pub fn delivered(status: u16) -> Outcome {
+        Outcome::Delivered { status }
+    }
+
+    /// A queue took it, as this task.
+    pub fn enqueued(task: impl Into<String>) -> Outcome {
+        Outcome::Enqueued { task: task.into() }
+    }
+
+    /// What the reference's `send` returns: whether the event was sent, or is safely on its way.
+    ///
+    /// As there, a notifier that is off has not sent it.
+    pub fn is_ok(&self) -> bool {
+        matches!(
+            self,
+            Outcome::Delivered { .. } | Outcome::Enqueued { .. } | Outcome::Stored
+        )
+    }
+
+    /// Why it failed, if it did.
+    pub fn error(&self) -> Option<&DeliveryError> {
+        match self {
+            Outcome::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Result<Outcome, DeliveryError>> for Outcome {
+    fn from(result: Result<Outcome, DeliveryError>) -> Outcome {
+        result.unwrap_or_else(Outcome::Failed)
+    }
+}

@@ -1,0 +1,92 @@
+//! Which events are sent: the patterns of `OPTERYX_WEBHOOK_EVENTS`.
+
+use crate::event::{Action, ResourceType};
+
+/// Patterns such as `dataset.create` or `view.*`; without any, everything passes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter(Vec<Pattern>);
+
+/// `None` is a `*`.
+#[derive(Clone, Debug)]
+struct Pattern {
+    resource_type: Option<String>,
+    action: Option<String>,
+}
+
+impl Filter {
+    /// Parses patterns that are separated by spaces or commas. The error says what would be right.
+    pub(crate) fn parse(patterns: &str) -> Result<Filter, &'static str> {
+        let part = |word: &str| match word {
+            "*" => Some(None),
+            word if word.is_empty() || word.contains(['.', '*']) => None,
+            word => Some(Some(word.to_owned())),
+        };
+        patterns
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|pattern| !pattern.is_empty())
+            .map(|pattern| {
+                // A lone `*` is everything.
+                let (resource_type, action) = match pattern {
+                    "*" => ("*", "*"),
+                    _ => pattern.split_once('.')?,
+                };
+                Some(Pattern {
+                    resource_type: part(resource_type)?,
+                    action: part(action)?,
+                })
+            })
+            .collect::<Option<Vec<_>>>()
+            .filter(|patterns| !patterns.is_empty())
+            .map(Filter)
+            .ok_or(
+                "must be patterns of the form `<resource type>.<action>`, separated by spaces or \
+                 commas, such as `dataset.create view.*`",
+            )
+    }
+
+    pub(crate) fn admits(&self, resource_type: &ResourceType<'_>, action: &Action<'_>) -> bool {
+        let fits =
+            |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|w| w == word);
+        self.0.is_empty()
+            || self.0.iter().any(|pattern| {
+                fits(&pattern.resource_type, resource_type.as_str())
+                    && fits(&pattern.action, action.as_str())
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_admit_what_they_name() {
+        let admits = |patterns: &str, resource_type: &str, action: &str| {
+            Filter::parse(patterns)
+                .unwrap()
+                .admits(&resource_type.into(), &action.into())
+        };
+        assert!(admits("dataset.create view.*", "dataset", "create"));
+        assert!(admits("dataset.create,view.*", "view", "delete"));
+        assert!(!admits("dataset.create, view.*", "dataset", "delete"));
+        assert!(!admits("dataset.create", "view", "create"));
+        assert!(admits("*.create", "anything", "create"));
+        assert!(admits("*", "anything", "goes"));
+        assert!(Filter::default().admits(&"x".into(), &"y".into()));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for patterns in [
+            "dataset",
+            "dataset.",
+            ".create",
+            "a.b.c",
+            "data*.create",
+            ",",
+            "* x",
+        ] {
+            assert!(Filter::parse(patterns).is_err(), "{patterns:?}");
+        }
+    }
+}

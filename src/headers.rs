@@ -1,0 +1,128 @@
+//! The operator's own headers: `OPTERYX_WEBHOOK_HEADERS`.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use ureq::http::{HeaderName, HeaderValue};
+
+/// Headers that the message, HTTP or the road itself sets; a second value would contradict it.
+const TAKEN: [&str; 12] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// Further headers of every message, in the form of `OTEL_EXPORTER_OTLP_HEADERS`
+/// ([OpenTelemetry Protocol Exporter](https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables)).
+#[derive(Clone, Default)]
+pub(crate) struct ExtraHeaders(Vec<(String, String)>);
+
+impl ExtraHeaders {
+    /// Parses `k1=v1,k2=v2`, values percent-encoded. The error says what would be right, and names
+    /// a header at most, never a value.
+    pub(crate) fn parse(list: &str) -> Result<ExtraHeaders, String> {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for (position, entry) in list.split(',').map(str::trim).enumerate() {
+            if entry.is_empty() {
+                continue;
+            }
+            let place = position + 1;
+            let Some((name, value)) = entry.split_once('=') else {
+                return Err(format!(
+                    "entry {place} has no `=`; give headers as `name=value,name=value`, with \
+                     commas and spaces in values percent-encoded"
+                ));
+            };
+            let Ok(name) = HeaderName::from_bytes(name.trim().as_bytes()) else {
+                return Err(format!("entry {place} begins with what is no header name"));
+            };
+            let name = name.as_str();
+            if TAKEN.contains(&name) || name.starts_with("webhook-") || name.starts_with("ce-") {
+                return Err(format!("the header `{name}` is set by the notifier itself"));
+            }
+            if headers.iter().any(|(other, _)| other == name) {
+                return Err(format!("the header `{name}` stands there twice"));
+            }
+            let value = percent_decode_str(value.trim()).decode_utf8().ok();
+            let is_visible = |c: char| matches!(c, ' '..='~' | '\t');
+            match value {
+                Some(value)
+                    if value.chars().all(is_visible) && HeaderValue::from_str(&value).is_ok() =>
+                {
+                    headers.push((name.to_owned(), value.trim().to_owned()));
+                }
+                _ => {
+                    return Err(format!(
+                        "the value of `{name}` is not visible ASCII once it is decoded"
+                    ));
+                }
+            }
+        }
+        Ok(ExtraHeaders(headers))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The names alone: a value is most often a credential.
+impl fmt::Debug for ExtraHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_read_as_opentelemetry_writes_them() {
+        let headers =
+            ExtraHeaders::parse(" Authorization=Bearer%20a%2Cb== , x-team = data ,").unwrap();
+        assert_eq!(
+            headers.iter().collect::<Vec<_>>(),
+            [("authorization", "Bearer a,b=="), ("x-team", "data")]
+        );
+    }
+
+    #[test]
+    fn what_is_no_header_is_refused_without_its_value() {
+        for list in [
+            "hunter2",
+            "=hunter2",
+            "a b=hunter2",
+            "x=%0d%0ahunter2",
+            "x=hunter2%ff",
+            "x=hunter2é",
+            "Content-Type=hunter2",
+            "host=hunter2",
+            "webhook-id=hunter2",
+            "CE-type=hunter2",
+            "x=hunter2,X=hunter2",
+            "x=%00hunter2",
+        ] {
+            let error = ExtraHeaders::parse(list).unwrap_err();
+            assert!(!error.contains("hunter2"), "{list}: {error}");
+        }
+        assert!(!format!("{:?}", ExtraHeaders::parse("a=hunter2").unwrap()).contains("hunter2"));
+    }
+}

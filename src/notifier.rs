@@ -1,0 +1,278 @@
+//! The façade: takes events, and never troubles the one who brings them.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::delivery::{Delivery, Direct, Outcome};
+use crate::error::{Chain, ConfigError, DeliveryError, Kind};
+use crate::event::Event;
+use crate::filter::Filter;
+use crate::headers::ExtraHeaders;
+use crate::message::Message;
+
+/// The target of all that is logged, whatever file it comes from.
+const LOG_TARGET: &str = "opteryx_webhooks";
+
+/// Announces what happened in a catalog.
+///
+/// One for the whole service; clones share its connections and its [`stats`](Notifier::stats), and
+/// are cheap. All of it may be used from any thread, inside an asynchronous runtime or not.
+///
+/// ```no_run
+/// use opteryx_webhooks::{DatasetCreated, Event, Notifier};
+///
+/// let notifier = Notifier::from_env();
+///
+/// // … the catalog creates the dataset, and then:
+/// notifier.notify(&Event::dataset_created("my-workspace", "my-collection", "my-dataset", DatasetCreated {
+///     location: Some("gs://bucket/path"),
+///     ..Default::default()
+/// }));
+/// ```
+#[derive(Clone)]
+pub struct Notifier {
+    /// None is off.
+    active: Option<Arc<Active>>,
+}
+
+struct Active {
+    filter: Filter,
+    headers: Arc<ExtraHeaders>,
+    delivery: Box<dyn Delivery>,
+    /// Where the delivery leads, for the log.
+    destination: String,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    delivered: AtomicU64,
+    enqueued: AtomicU64,
+    stored: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How many events came to what since the notifier was made. A notifier that is off counts nothing,
+/// and neither does one count what its filter leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Taken by the receiver.
+    pub delivered: u64,
+    /// Taken by a queue.
+    pub enqueued: u64,
+    /// Taken by the outbox.
+    pub stored: u64,
+    /// Not delivered. Each has been logged with its reason.
+    pub failed: u64,
+}
+
+impl Notifier {
+    /// The notifier that the environment describes. Never fails.
+    ///
+    /// Where a variable is wrong it is logged as an error, and the notifier is off: better no event
+    /// than one that goes to the wrong place or by the wrong road. A service that would rather not
+    /// start then uses [`try_from_env`](Notifier::try_from_env).
+    pub fn from_env() -> Notifier {
+        Notifier::try_from_env().unwrap_or_else(|error| {
+            log::error!(target: LOG_TARGET, "webhooks are off: {error}");
+            Notifier::disabled()
+        })
+    }
+
+    /// The notifier that the environment describes.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is wrong.
+    pub fn try_from_env() -> Result<Notifier, ConfigError> {
+        let config = Config::from_env()?;
+        for warning in config.warnings() {
+            log::warn!(target: LOG_TARGET, "{warning}");
+        }
+        Ok(Notifier::new(config))
+    }
+
+    /// The notifier that a configuration describes: off if it names no domain. This reads no
+    /// environment variable and opens no connection; the first event does.
+    pub fn new(config: Config) -> Notifier {
+        let Some(endpoint) = config.endpoint else {
+            log::debug!(target: LOG_TARGET, "webhooks are off: OPTERYX_WEBHOOK_DOMAIN is not set");
+            return Notifier::disabled();
+        };
+        log::debug!(target: LOG_TARGET, "webhooks go to {endpoint}");
+        let destination = endpoint.to_string();
+        let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
+        Notifier::active(config.filter, config.headers, Box::new(direct), destination)
+    }
+
+    /// A notifier that hands every message to this delivery: a [`Recorder`](crate::Recorder) in
+    /// tests, or a road of the host's own. This reads no environment variable.
+    pub fn with_delivery(delivery: impl Delivery + 'static) -> Notifier {
+        let destination = "the host's own delivery".to_owned();
+        Notifier::active(
+            Filter::default(),
+            ExtraHeaders::default(),
+            Box::new(delivery),
+            destination,
+        )
+    }
+
+    /// A notifier that is off: every event's outcome is [`Outcome::Disabled`].
+    pub const fn disabled() -> Notifier {
+        Notifier { active: None }
+    }
+
+    fn active(
+        filter: Filter,
+        headers: ExtraHeaders,
+        delivery: Box<dyn Delivery>,
+        destination: String,
+    ) -> Notifier {
+        let active = Active {
+            filter,
+            headers: Arc::new(headers),
+            delivery,
+            destination,
+            counters: Counters::default(),
+        };
+        Notifier {
+            active: Some(Arc::new(active)),
+        }
+    }
+
+    /// Whether events go anywhere. Worth a look only where making an event's data is itself dear.
+    pub fn is_enabled(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Announces an event, and says what came of it to whoever cares.
+    ///
+    /// It never panics, and returns within the timeout (`OPTERYX_WEBHOOK_TIMEOUT`) and 300 ms,
+    /// whatever the network does. An event that fails is logged as a warning, once, with its id, its
+    /// kind, where it was to go and the reason; and counted.
+    pub fn notify<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
+        let Some(active) = &self.active else {
+            return Outcome::Disabled;
+        };
+        if !active.filter.admits(event.resource_type(), event.action()) {
+            return Outcome::Filtered;
+        }
+        // The data's `Serialize`, the delivery and the logger may all be the host's own.
+        catch_unwind(AssertUnwindSafe(|| {
+            match Message::encode(event, &active.headers) {
+                Ok(message) => active.deliver(&message),
+                Err(error) => {
+                    let kind = format!("{}.{}", event.resource_type(), event.action());
+                    active.settle(None, &kind, Outcome::Failed(error))
+                }
+            }
+        }))
+        .unwrap_or_else(|_| active.panicked())
+    }
+
+    /// What has come of the events so far.
+    pub fn stats(&self) -> Stats {
+        self.active
+            .as_ref()
+            .map_or(Stats::default(), |active| active.counters.read())
+    }
+
+    /// Waits until nothing that this notifier has taken is still on its way, for `timeout` at most,
+    /// and says whether that is so.
+    ///
+    /// Without an outbox there is nothing to wait for: an event's outcome is known when
+    /// [`notify`](Notifier::notify) returns.
+    pub fn flush(&self, _timeout: Duration) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier")
+            .field(
+                "destination",
+                &self.active.as_ref().map(|active| &active.destination),
+            )
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+impl Active {
+    fn deliver(&self, message: &Message) -> Outcome {
+        let outcome = self.delivery.deliver(message);
+        self.settle(Some(message.id()), message.kind(), outcome)
+    }
+
+    /// Counts and logs an outcome: the one place where either is done.
+    fn settle(&self, id: Option<&str>, kind: &str, outcome: Outcome) -> Outcome {
+        self.counters.count(&outcome);
+        let destination = &self.destination;
+        match &outcome {
+            Outcome::Failed(error) => {
+                let id = id.unwrap_or("without an id");
+                let (kind, reason) = (kind.escape_debug(), Chain(error));
+                log::warn!(
+                    target: LOG_TARGET,
+                    "webhook {id} ({kind}) to {destination} was not delivered: {reason}"
+                );
+            }
+            outcome => {
+                let id = id.unwrap_or_default();
+                log::debug!(target: LOG_TARGET, "webhook {id} ({kind}) to {destination}: {outcome:?}");
+            }
+        }
+        outcome
+    }
+
+    fn panicked(&self) -> Outcome {
+        let outcome = Outcome::Failed(DeliveryError::from(Kind::Panicked));
+        // If it was the logger that panicked, it would again.
+        catch_unwind(AssertUnwindSafe(|| self.settle(None, "unknown", outcome)))
+            .unwrap_or_else(|_| Outcome::Failed(DeliveryError::from(Kind::Panicked)))
+    }
+}
+
+impl Counters {
+    fn count(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Delivered { .. } => &self.delivered,
+            Outcome::Enqueued { .. } => &self.enqueued,
+            Outcome::Stored => &self.stored,
+            Outcome::Failed(_) => &self.failed,
+            Outcome::Disabled | Outcome::Filtered => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Stats {
+        Stats {
+            delivered: self.delivered.load(Ordering::Relaxed),
+            enqueued: self.enqueued.load(Ordering::Relaxed),
+            stored: self.stored.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Announces an event on the notifier of the whole process, which is made from the environment at
+/// the first call, as by [`Notifier::from_env`].
+///
+/// ```
+/// use opteryx_webhooks::{Event, ViewCreated};
+///
+/// let view = ViewCreated { definition: "SELECT 1", ..Default::default() };
+/// opteryx_webhooks::notify(&Event::view_created("my-workspace", "my-collection", "my-view", view));
+/// ```
+pub fn notify<D: Serialize>(event: &Event<'_, D>) -> Outcome {
+    static NOTIFIER: OnceLock<Notifier> = OnceLock::new();
+    NOTIFIER.get_or_init(Notifier::from_env).notify(event)
+}

@@ -1,0 +1,302 @@
+//! The typed data of the events that the reference knows.
+//!
+//! Field for field what the reference's builders make (`opteryx_catalog.webhooks.events`): a field
+//! that is `None` is sent as `null`, unless it says that it is left out.
+//!
+//! All of them are made with `..Default::default()`, so that a field may be added.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// No data: an empty object.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct NoData {}
+
+/// The data of a dataset's creation.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatasetCreated<'a> {
+    /// Where its files are, such as `gs://bucket/path`.
+    pub location: Option<&'a str>,
+    /// Its properties; an empty object unless given.
+    pub properties: Properties<'a>,
+    /// Its columns; left out unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema<'a>>,
+}
+
+/// The data of a dataset's deletion.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatasetDeleted<'a> {
+    /// Where its files are, which now await reclamation.
+    pub location: Option<&'a str>,
+    /// Who dropped it.
+    pub dropped_by: Option<&'a str>,
+}
+
+/// The data of a dataset's renaming: the old and the new, for whoever follows either.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatasetRenamed<'a> {
+    /// `collection.dataset` as it was.
+    pub old_identifier: &'a str,
+    /// `collection.dataset` as it is now.
+    pub new_identifier: &'a str,
+    /// Where its files were.
+    pub old_location: Option<&'a str>,
+    /// Where its files are now.
+    pub new_location: Option<&'a str>,
+    /// Who renamed it.
+    pub renamed_by: Option<&'a str>,
+}
+
+/// The data of a dataset's update.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatasetUpdated<'a> {
+    /// The new description.
+    pub description: Option<&'a str>,
+    /// The new properties; an empty object unless given.
+    pub properties: Properties<'a>,
+}
+
+/// The data of a commit to a dataset.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DatasetCommitted {
+    /// The new snapshot.
+    pub snapshot_id: i64,
+    /// The commit's place in the dataset's history.
+    pub sequence_number: i64,
+    /// How many records were added.
+    pub record_count: u64,
+    /// How many files were added.
+    pub file_count: u64,
+}
+
+/// The data of a collection's creation.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CollectionCreated<'a> {
+    /// Its properties; an empty object unless given.
+    pub properties: Properties<'a>,
+}
+
+/// The data of a view's creation.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ViewCreated<'a> {
+    /// The SQL that defines it.
+    pub definition: &'a str,
+    /// Its properties; an empty object unless given.
+    pub properties: Properties<'a>,
+}
+
+/// The data of a view's update.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ViewUpdated<'a> {
+    /// The new description.
+    pub description: Option<&'a str>,
+    /// The new properties; an empty object unless given.
+    pub properties: Properties<'a>,
+}
+
+/// The data of a view's deletion.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ViewDeleted<'a> {
+    /// Who dropped it.
+    pub dropped_by: Option<&'a str>,
+}
+
+/// The data of a view's execution: what is not given is left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ViewExecuted<'a> {
+    /// How long it took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub execution_time_ms: Option<u64>,
+    /// How many rows it returned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_count: Option<u64>,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+/// The data of a workspace's (soft) deletion.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkspaceDeleted<'a> {
+    /// Who deleted it.
+    pub dropped_by: Option<&'a str>,
+}
+
+/// The data of a workspace's restoration.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkspaceRestored<'a> {
+    /// Who restored it.
+    pub restored_by: Option<&'a str>,
+}
+
+/// The data of a workspace's locking.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkspaceLocked<'a> {
+    /// Who locked it.
+    pub locked_by: Option<&'a str>,
+}
+
+/// The data of a workspace's unlocking.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkspaceUnlocked<'a> {
+    /// Who unlocked it.
+    pub unlocked_by: Option<&'a str>,
+}
+
+/// Properties as a catalog keeps them, borrowed.
+///
+/// Made with `.into()` from a reference to what the catalog has: a JSON object, a map of strings, or
+/// a slice of pairs. They are sent in the order in which that is iterated.
+///
+/// ```
+/// use opteryx_webhooks::{Properties, ViewCreated};
+///
+/// let view = ViewCreated {
+///     definition: "SELECT 1",
+///     properties: Properties::from(&[("owner", "data-team")]),
+/// };
+/// # let _ = view;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Properties<'a>(PropertySource<'a>);
+
+#[derive(Clone, Debug, Default)]
+enum PropertySource<'a> {
+    #[default]
+    Empty,
+    Json(&'a Map<String, Value>),
+    Sorted(&'a BTreeMap<String, String>),
+    Hashed(&'a HashMap<String, String>),
+    Pairs(&'a [(&'a str, &'a str)]),
+}
+
+impl Serialize for Properties<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            PropertySource::Empty => serializer.collect_map([(); 0].map(|()| ("", ""))),
+            PropertySource::Json(map) => map.serialize(serializer),
+            PropertySource::Sorted(map) => map.serialize(serializer),
+            PropertySource::Hashed(map) => map.serialize(serializer),
+            PropertySource::Pairs(pairs) => serializer.collect_map(pairs.iter().copied()),
+        }
+    }
+}
+
+impl<'a> From<&'a Map<String, Value>> for Properties<'a> {
+    fn from(map: &'a Map<String, Value>) -> Properties<'a> {
+        Properties(PropertySource::Json(map))
+    }
+}
+
+impl<'a> From<&'a BTreeMap<String, String>> for Properties<'a> {
+    fn from(map: &'a BTreeMap<String, String>) -> Properties<'a> {
+        Properties(PropertySource::Sorted(map))
+    }
+}
+
+impl<'a> From<&'a HashMap<String, String>> for Properties<'a> {
+    fn from(map: &'a HashMap<String, String>) -> Properties<'a> {
+        Properties(PropertySource::Hashed(map))
+    }
+}
+
+impl<'a> From<&'a [(&'a str, &'a str)]> for Properties<'a> {
+    fn from(pairs: &'a [(&'a str, &'a str)]) -> Properties<'a> {
+        Properties(PropertySource::Pairs(pairs))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [(&'a str, &'a str); N]> for Properties<'a> {
+    fn from(pairs: &'a [(&'a str, &'a str); N]) -> Properties<'a> {
+        Properties(PropertySource::Pairs(pairs))
+    }
+}
+
+/// The columns of a dataset: `{"fields": [{"name": …, "type": …}, …]}`.
+///
+/// Made from [`Field`]s, or with the feature `arrow` from a reference to an Arrow schema, whose
+/// types are then written as PyArrow writes them.
+///
+/// ```
+/// use opteryx_webhooks::{Field, Schema};
+///
+/// let schema = Schema::from_iter([Field::new("id", "int64"), Field::new("name", "string")]);
+/// assert_eq!(
+///     serde_json::to_string(&schema)?,
+///     r#"{"fields":[{"name":"id","type":"int64"},{"name":"name","type":"string"}]}"#,
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Schema<'a>(SchemaSource<'a>);
+
+#[derive(Clone, Debug)]
+enum SchemaSource<'a> {
+    Fields(Cow<'a, [Field<'a>]>),
+    #[cfg(feature = "arrow")]
+    Arrow(&'a arrow_schema::Schema),
+}
+
+/// A column of a [`Schema`]: its name, and its type as text.
+#[derive(Clone, Debug, Serialize)]
+pub struct Field<'a> {
+    name: Cow<'a, str>,
+    r#type: Cow<'a, str>,
+}
+
+impl<'a> Field<'a> {
+    /// A column of this name and type, such as `int64` or `timestamp[us]`.
+    pub fn new(name: impl Into<Cow<'a, str>>, r#type: impl Into<Cow<'a, str>>) -> Field<'a> {
+        Field {
+            name: name.into(),
+            r#type: r#type.into(),
+        }
+    }
+}
+
+impl Serialize for Schema<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<F> {
+            fields: F,
+        }
+        match &self.0 {
+            SchemaSource::Fields(fields) => Fields { fields }.serialize(serializer),
+            #[cfg(feature = "arrow")]
+            SchemaSource::Arrow(schema) => Fields {
+                fields: crate::arrow::Columns(schema),
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+impl<'a> From<&'a [Field<'a>]> for Schema<'a> {
+    fn from(fields: &'a [Field<'a>]) -> Schema<'a> {
+        Schema(SchemaSource::Fields(Cow::Borrowed(fields)))
+    }
+}
+
+impl<'a> From<Vec<Field<'a>>> for Schema<'a> {
+    fn from(fields: Vec<Field<'a>>) -> Schema<'a> {
+        Schema(SchemaSource::Fields(Cow::Owned(fields)))
+    }
+}
+
+impl<'a> FromIterator<Field<'a>> for Schema<'a> {
+    fn from_iter<I: IntoIterator<Item = Field<'a>>>(fields: I) -> Schema<'a> {
+        Schema::from(fields.into_iter().collect::<Vec<_>>())
+    }
+}
+
+/// Nothing is copied and no type is written before the event is sent.
+#[cfg(feature = "arrow")]
+impl<'a> From<&'a arrow_schema::Schema> for Schema<'a> {
+    fn from(schema: &'a arrow_schema::Schema) -> Schema<'a> {
+        Schema(SchemaSource::Arrow(schema))
+    }
+}
