@@ -1,3 +1,60 @@
 //! What several suites share.
 
+pub mod child;
+pub mod logged;
 pub mod python;
+pub mod server;
+pub mod tls;
+
+use std::time::{Duration, Instant};
+
+use opteryx_webhooks::{Config, DatasetCreated, Event, Notifier, Outcome};
+
+/// What `notify` may take beyond its timeout.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// A notifier for this domain and these further variables.
+pub fn notifier<'a>(
+    domain: &'a str,
+    vars: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Notifier {
+    let vars = [("OPTERYX_WEBHOOK_DOMAIN", domain)].into_iter().chain(vars);
+    Notifier::new(Config::from_vars(vars).expect("the variables are right"))
+}
+
+/// The event that most suites send.
+pub fn event() -> Event<'static, DatasetCreated<'static>> {
+    Event::dataset_created(
+        "my-workspace",
+        "my-collection",
+        "my-dataset",
+        DatasetCreated {
+            location: Some("gs://bucket/path"),
+            ..Default::default()
+        },
+    )
+}
+
+/// Runs it and fails if it takes longer than a notification with this timeout may.
+pub fn in_time(timeout: Duration, notify: impl FnOnce() -> Outcome) -> Outcome {
+    let started = Instant::now();
+    let outcome = notify();
+    let taken = started.elapsed();
+    assert!(
+        taken <= timeout + GRACE,
+        "took {taken:?} of {timeout:?}: {outcome:?}"
+    );
+    outcome
+}
+
+/// Waits for what another thread or process brings about; fails loudly if it never does.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "not in 30 s: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
