@@ -268,10 +268,29 @@ impl Serialize for Schema<'_> {
             SchemaSource::Fields(fields) => Fields { fields }.serialize(serializer),
             #[cfg(feature = "arrow")]
             SchemaSource::Arrow(schema) => Fields {
-                fields: crate::arrow::Columns(schema),
+                fields: ArrowFields(schema),
             }
             .serialize(serializer),
         }
+    }
+}
+
+/// Written field by field while it is serialized, so that a schema costs nothing until then.
+#[cfg(feature = "arrow")]
+struct ArrowFields<'a>(&'a arrow_schema::Schema);
+
+#[cfg(feature = "arrow")]
+impl Serialize for ArrowFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct ArrowField<'a> {
+            name: &'a str,
+            r#type: crate::arrow::PyArrowType<'a>,
+        }
+        serializer.collect_seq(self.0.fields().iter().map(|field| ArrowField {
+            name: field.name(),
+            r#type: crate::arrow::PyArrowType(field),
+        }))
     }
 }
 

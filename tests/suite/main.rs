@@ -8,5 +8,6 @@
     unreachable_pub
 )]
 
+mod arrow_types;
 mod direct;
 mod support;
