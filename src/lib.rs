@@ -1,4 +1,74 @@
 //! Tells the world what was created in a data catalog.
+//!
+//! A catalog service links this crate and calls [`notify`] when a dataset or a view has been
+//! created. The environment alone says where the event goes: straight to a receiver's
+//! `https://$OPTERYX_WEBHOOK_DOMAIN/event`, or nowhere. The operation that is announced has already
+//! happened, so announcing it never breaks it, panics in it or holds it up for longer than a set
+//! time.
+//!
+//! ```
+//! use opteryx_webhooks::{DatasetCreated, Event, Field, Notifier, Schema};
+//!
+//! let notifier = Notifier::from_env(); // once, for the whole service
+//!
+//! // … the dataset is created, and then:
+//! notifier.notify(&Event::dataset_created("my-workspace", "my-collection", "my-dataset", DatasetCreated {
+//!     location: Some("gs://bucket/path"),
+//!     schema: Some(Schema::from_iter([Field::new("id", "int64")])),
+//!     ..Default::default()
+//! }));
+//! ```
+//!
+//! # Configuration
+//!
+//! The variables are read once, when the notifier is made; README has the table. Unset, empty and
+//! blank are the same. A wrong value is a [`ConfigError`]: [`Notifier::try_from_env`] returns it,
+//! [`Notifier::from_env`] logs it and gives a notifier that is off, so that nothing ever goes out
+//! unsigned, to the wrong place or by the wrong road.
+//!
+//! # Outcomes and errors
+//!
+//! [`Notifier::notify`] returns an [`Outcome`] that nobody has to look at: whatever it is has been
+//! counted in [`Notifier::stats`] and, if the event failed, logged with the reason. Whoever does look
+//! finds a [`DeliveryError`] with predicates: whether time ran out, whether another attempt makes
+//! sense, which status came back.
+//!
+//! # Promises
+//!
+//! - `notify` never panics, and returns within its timeout (10 s unless set) and 300 ms: whatever the
+//!   network, the resolver, the proxy or the receiver does, and wherever it is called from: a plain
+//!   thread, inside any asynchronous runtime, many threads at once, a thread that ends, a process
+//!   that was forked. Where panics abort (`panic = "abort"`), a panic in the host's own `Serialize`
+//!   or [`Delivery`] does so too.
+//! - A connection that was kept alive and turns out dead costs no event: it is replaced once, with
+//!   the same message.
+//! - A notifier that is off, or that leaves the event out, encodes nothing and allocates nothing.
+//! - An event that could not be delivered directly is gone: it is logged and counted, not kept.
+//!
+//! # On the wire
+//!
+//! The body is the reference's (the Python `opteryx-catalog`), `{"event": …, "data": …}`. The headers
+//! make the same request a [Standard Webhook](https://www.standardwebhooks.com) (`webhook-id`,
+//! `webhook-timestamp`) and a [CloudEvent in binary mode](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md)
+//! (`ce-…`). Only a 2xx status is success; redirects are refused.
+//!
+//! # Log
+//!
+//! Everything is logged with the target `opteryx_webhooks`. The levels are a contract:
+//!
+//! - `error`: the configuration is wrong, and the notifier is off.
+//! - `warn`: an event was not delivered; or something about the configuration is odd. One line each.
+//! - `debug`: the rest.
+//!
+//! No body, no header value and no secret is logged at any level. The libraries below log under
+//! targets of their own, and ureq at `trace` is not redacted: leave `ureq` and `ureq_proto` at `debug`
+//! or above.
+//!
+//! # Features
+//!
+//! - `arrow`: [`Schema`] from an `arrow_schema::Schema`, its types written as PyArrow writes them.
+//!
+//! TLS is rustls with ring, unless the host has installed a default provider of its own.
 
 #[cfg(feature = "arrow")]
 mod arrow;
@@ -26,3 +96,8 @@ pub use payload::{
     DatasetUpdated, Field, NoData, Properties, Schema, ViewCreated, ViewDeleted, ViewExecuted,
     ViewUpdated, WorkspaceDeleted, WorkspaceLocked, WorkspaceRestored, WorkspaceUnlocked,
 };
+
+/// README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

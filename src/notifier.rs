@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use log::Level;
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::delivery::{Delivery, Direct, Outcome};
-use crate::error::{Chain, ConfigError, DeliveryError, Kind};
+use crate::error::{ConfigError, DeliveryError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
@@ -215,21 +216,13 @@ impl Active {
     /// Counts and logs an outcome: the one place where either is done.
     fn settle(&self, id: Option<&str>, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);
-        let destination = &self.destination;
-        match &outcome {
-            Outcome::Failed(error) => {
-                let id = id.unwrap_or("without an id");
-                let (kind, reason) = (kind.escape_debug(), Chain(error));
-                log::warn!(
-                    target: LOG_TARGET,
-                    "webhook {id} ({kind}) to {destination} was not delivered: {reason}"
-                );
-            }
-            outcome => {
-                let id = id.unwrap_or_default();
-                log::debug!(target: LOG_TARGET, "webhook {id} ({kind}) to {destination}: {outcome:?}");
-            }
-        }
+        let level = match &outcome {
+            Outcome::Failed(_) => Level::Warn,
+            _ => Level::Debug,
+        };
+        let (destination, kind) = (&self.destination, kind.escape_debug());
+        let id = id.unwrap_or("without an id");
+        log::log!(target: LOG_TARGET, level, "webhook {id} ({kind}) to {destination} {outcome}");
         outcome
     }
 

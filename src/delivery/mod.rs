@@ -6,9 +6,10 @@ mod recorder;
 pub(crate) use direct::Direct;
 pub use recorder::Recorder;
 
+use std::fmt;
 use std::sync::Arc;
 
-use crate::error::DeliveryError;
+use crate::error::{Chain, DeliveryError};
 use crate::message::Message;
 
 /// A road that messages take.
@@ -47,13 +48,11 @@ pub enum Outcome {
     /// `OPTERYX_WEBHOOK_EVENTS` leaves this kind of event out.
     Filtered,
     /// The receiver took it.
-    #[non_exhaustive]
     Delivered {
         /// The receiver's answer, a 2xx status.
         status: u16,
     },
     /// A queue took it, and will deliver it.
-    #[non_exhaustive]
     Enqueued {
         /// The task's full name in the queue.
         task: String,
@@ -65,16 +64,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The receiver took it, with this status.
-    pub fn delivered(status: u16) -> Outcome {
-        Outcome::Delivered { status }
-    }
-
-    /// A queue took it, as this task.
-    pub fn enqueued(task: impl Into<String>) -> Outcome {
-        Outcome::Enqueued { task: task.into() }
-    }
-
     /// What the reference's `send` returns: whether the event was sent, or is safely on its way.
     ///
     /// As there, a notifier that is off has not sent it.
@@ -90,6 +79,22 @@ impl Outcome {
         match self {
             Outcome::Failed(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+/// One line for people, with the reason of a failure.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Disabled => f.write_str("was not sent: the notifier is off"),
+            Outcome::Filtered => f.write_str("was not sent: OPTERYX_WEBHOOK_EVENTS leaves it out"),
+            Outcome::Delivered { status } => {
+                write!(f, "was delivered: the receiver answered {status}")
+            }
+            Outcome::Enqueued { task } => write!(f, "was enqueued as {task}"),
+            Outcome::Stored => f.write_str("was stored"),
+            Outcome::Failed(error) => write!(f, "was not delivered: {}", Chain(error)),
         }
     }
 }

@@ -56,6 +56,6 @@ impl Delivery for Recorder {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(message.clone());
-        Outcome::delivered(200)
+        Outcome::Delivered { status: 200 }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use opteryx_webhooks::{Event, Outcome};
+use opteryx_webhooks::{Event, Notifier, Outcome};
 
 use crate::support::server::{Connection, Server};
 use crate::support::tls::Authority;
@@ -16,7 +16,7 @@ fn the_request_is_what_a_receiver_expects() {
     let receiver = Server::ok();
     let outcome = notifier(&receiver.domain(), []).notify(&event().at_unix_ms(1_704_556_800_000));
     assert!(
-        matches!(outcome, Outcome::Delivered { status: 200, .. }),
+        matches!(outcome, Outcome::Delivered { status: 200 }),
         "{outcome:?}"
     );
 
@@ -179,9 +179,9 @@ fn a_receiver_that_closes_at_the_moment_of_the_next_event_loses_none() {
     let connections_closed = Arc::new(AtomicUsize::new(0));
     let closed = Arc::clone(&connections_closed);
     let receiver = Server::start(move |mut connection| {
-        connection.wait_at_most(PERIOD);
         while connection.request().is_some() {
             let _ = connection.send("HTTP/1.1 204 No Content\r\n\r\n");
+            connection.wait_at_most(PERIOD);
         }
         closed.fetch_add(1, Ordering::SeqCst);
         connection.close();
@@ -190,10 +190,12 @@ fn a_receiver_that_closes_at_the_moment_of_the_next_event_loses_none() {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let notifier = notifier(&receiver.domain(), []);
-                for _ in 0..2000 / THREADS {
+                for event_number in 0..2000 / THREADS as u32 {
                     let outcome = notifier.notify(&event());
                     assert!(outcome.is_ok(), "{outcome:?}");
-                    let next = Instant::now() + PERIOD;
+                    // Around the moment at which the receiver closes, which no clock tells exactly.
+                    let pause = PERIOD * (event_number % 50) / 20;
+                    let next = Instant::now() + pause;
                     while Instant::now() < next {
                         thread::yield_now();
                     }
@@ -206,29 +208,54 @@ fn a_receiver_that_closes_at_the_moment_of_the_next_event_loses_none() {
     assert!(closed > 100, "only {closed} connections were closed");
 }
 
-#[test]
-fn a_kept_alive_connection_that_is_reset_is_replaced_once_with_the_same_message() {
-    let receiver = Server::start(move |mut connection| {
-        // Every connection serves one request, and resets when the second arrives.
+/// A receiver that serves one request per connection, and closes it when the second arrives.
+fn serves_one_and_then(close: fn(Connection)) -> impl Fn(Connection) + Send + Sync + 'static {
+    move |mut connection| {
         connection.request();
         let _ = connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         if connection.request().is_some() {
-            connection.reset();
+            close(connection);
         }
-    });
-    let notifier = notifier(&receiver.domain(), []);
+    }
+}
+
+/// Sends five events; each but the first finds its connection dead, and is sent once more.
+fn each_is_sent_again_once(receiver: &Server, notifier: &Notifier) {
     for _ in 0..5 {
         let outcome = notifier.notify(&event());
         assert!(outcome.is_ok(), "{outcome:?}");
     }
     assert_eq!(receiver.connections(), 5);
-    let ids: Vec<_> = receiver
-        .requests()
-        .iter()
-        .map(|r| r.headers["webhook-id"].clone())
-        .collect();
-    assert_eq!(ids.len(), 9);
-    assert!(ids[1..].chunks(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 9);
+    for pair in requests[1..].chunks(2) {
+        assert_eq!(pair[0].headers["webhook-id"], pair[1].headers["webhook-id"]);
+        assert_eq!(pair[0].body, pair[1].body);
+    }
+}
+
+#[test]
+fn a_kept_alive_connection_that_is_closed_is_replaced_once_with_the_same_message() {
+    let receiver = Server::start(serves_one_and_then(Connection::close));
+    each_is_sent_again_once(&receiver, &notifier(&receiver.domain(), []));
+}
+
+#[test]
+fn a_kept_alive_connection_that_is_reset_is_replaced_once_with_the_same_message() {
+    let receiver = Server::start(serves_one_and_then(Connection::reset));
+    each_is_sent_again_once(&receiver, &notifier(&receiver.domain(), []));
+}
+
+#[test]
+fn a_kept_alive_tls_connection_that_is_closed_is_replaced_once_with_the_same_message() {
+    let authority = Authority::new();
+    let file = authority.file();
+    for close in [Connection::close, Connection::reset] {
+        let receiver = Server::start_tls(authority.server(), serves_one_and_then(close));
+        let domain = format!("localhost:{}", receiver.address().port());
+        let notifier = notifier(&domain, [("SSL_CERT_FILE", file.to_str().unwrap())]);
+        each_is_sent_again_once(&receiver, &notifier);
+    }
 }
 
 #[test]

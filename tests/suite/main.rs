@@ -9,5 +9,9 @@
 )]
 
 mod arrow_types;
+mod contexts;
 mod direct;
+mod environment;
+mod hostile;
 mod support;
+mod vectors;

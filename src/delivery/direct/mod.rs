@@ -80,13 +80,13 @@ impl Direct {
             Some(agent) => Ok(agent),
             None => {
                 // Of two threads that get here at once one has worked in vain, once.
-                let agent = self.new_agent()?;
+                let agent = self.new_agent(Names::new())?;
                 Ok(slot.get_or_init(|| agent))
             }
         }
     }
 
-    fn new_agent(&self) -> Result<Agent, DeliveryError> {
+    fn new_agent(&self, names: Names) -> Result<Agent, DeliveryError> {
         let needs_tls = self.endpoint.is_https()
             || self
                 .proxy
@@ -126,7 +126,6 @@ impl Direct {
                     .build(),
             )
             .build();
-        let names = Names::new();
         let connector = ()
             .chain(ConnectProxyConnector::default())
             .chain(Dial {
@@ -249,7 +248,7 @@ fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
     let status = response.status().as_u16();
     drain(response.body_mut());
     match status {
-        200..=299 => Ok(Outcome::delivered(status)),
+        200..=299 => Ok(Outcome::Delivered { status }),
         300..=399 => {
             let location = response
                 .headers()
@@ -383,5 +382,34 @@ mod tests {
         );
         assert_eq!(without_query("/login?next=x"), "/login");
         assert_eq!(without_query("https://a.b/"), "https://a.b/");
+    }
+
+    #[test]
+    fn a_resolver_that_never_answers_costs_the_timeout_and_no_more() {
+        let timeout = Duration::from_millis(500);
+        let endpoint = Endpoint::parse("http://receiver.example.com").unwrap();
+        let direct = Direct::new(endpoint, timeout, None, Trust::default());
+        let silent = Names::with_lookup(|_| {
+            loop {
+                std::thread::park();
+            }
+        });
+        let agent = direct.new_agent(silent).unwrap();
+        assert!(direct.agents.get().set(agent).is_ok());
+        let event = crate::Event::new("create", "view", "w", Some("c"), "v");
+        let message = Message::encode(&event, &Arc::default()).unwrap();
+        for _ in 0..2 {
+            let started = Instant::now();
+            let outcome = direct.deliver(&message);
+            assert!(started.elapsed() <= timeout + Duration::from_millis(300));
+            let error = outcome.error().expect("nothing can be delivered");
+            assert!(error.is_timeout());
+            assert!(
+                error
+                    .to_string()
+                    .ends_with("while resolving the receiver's name"),
+                "{error}"
+            );
+        }
     }
 }

@@ -26,8 +26,11 @@ const FRESH: Duration = Duration::from_secs(30);
 /// How many addresses of a name are tried at most: what ureq has room for.
 const MAX_ADDRESSES: usize = 16;
 
+/// The stack of the thread that looks a name up, in bytes: what Rust gives a thread.
+const LOOKUP_STACK: usize = 2 * 1024 * 1024;
+
 /// Looks a `host:port` up, and may block for as long as it likes.
-type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
+pub(super) type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 fn system_lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(name.to_socket_addrs()?.collect())
@@ -38,6 +41,7 @@ fn system_lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
 pub(super) struct Names {
     lookup: Lookup,
     fresh: Duration,
+    stack: usize,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
 }
 
@@ -58,13 +62,14 @@ struct Flight {
 
 impl Names {
     pub(super) fn new() -> Names {
-        Names::with_lookup(system_lookup, FRESH)
+        Names::with_lookup(system_lookup)
     }
 
-    fn with_lookup(lookup: Lookup, fresh: Duration) -> Names {
+    pub(super) fn with_lookup(lookup: Lookup) -> Names {
         Names {
             lookup,
-            fresh,
+            fresh: FRESH,
+            stack: LOOKUP_STACK,
             answers: Arc::default(),
         }
     }
@@ -104,23 +109,24 @@ impl Names {
     /// keeps that one thread for this name, however many ask.
     fn start(&self, name: &str) -> io::Result<Arc<Flight>> {
         let flight = Arc::new(Flight::default());
-        let landing = Landing {
-            names: self.clone(),
-            name: name.to_owned(),
-            flight: Arc::clone(&flight),
-        };
-        let lookup = self.lookup;
+        let (names, name, landing) = (self.clone(), name.to_owned(), Arc::clone(&flight));
         thread::Builder::new()
             .name("webhook-resolver".to_owned())
+            .stack_size(self.stack)
             .spawn(move || {
+                // Made in the thread and not before: where the thread cannot start, its drop would
+                // take a lock that the caller holds.
+                let landing = Landing {
+                    names,
+                    name,
+                    flight: landing,
+                };
+                let lookup = landing.names.lookup;
                 let result = lookup(&landing.name)
                     .map_err(|error| error.to_string())
-                    .and_then(|found| {
-                        if found.is_empty() {
-                            Err("the name has no address".to_owned())
-                        } else {
-                            Ok(found)
-                        }
+                    .and_then(|found| match found.is_empty() {
+                        true => Err("the name has no address".to_owned()),
+                        false => Ok(found),
                     });
                 landing.land(result);
             })?;
@@ -239,14 +245,11 @@ mod tests {
     #[test]
     fn all_who_ask_at_once_share_one_lookup() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(
-            |name| {
-                LOOKUPS.fetch_add(1, Ordering::SeqCst);
-                thread::sleep(Duration::from_millis(50));
-                Ok(vec![address(name)])
-            },
-            FRESH,
-        );
+        let names = Names::with_lookup(|name| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(50));
+            Ok(vec![address(name)])
+        });
         thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {
@@ -261,15 +264,12 @@ mod tests {
     #[test]
     fn a_resolver_that_never_answers_holds_one_thread_and_nobody_longer_than_asked() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(
-            |_| {
-                LOOKUPS.fetch_add(1, Ordering::SeqCst);
-                loop {
-                    thread::park();
-                }
-            },
-            FRESH,
-        );
+        let names = Names::with_lookup(|_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            loop {
+                thread::park();
+            }
+        });
         for _ in 0..3 {
             let started = Instant::now();
             let error = names.resolve("a:1", Duration::from_millis(50)).unwrap_err();
@@ -282,13 +282,10 @@ mod tests {
     #[test]
     fn a_name_that_could_not_be_connected_to_is_asked_for_again() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(
-            |name| {
-                LOOKUPS.fetch_add(1, Ordering::SeqCst);
-                Ok(vec![address(name)])
-            },
-            FRESH,
-        );
+        let names = Names::with_lookup(|name| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            Ok(vec![address(name)])
+        });
         names.resolve("a:443", LONG).unwrap();
         names.forget(&Uri::from_static("https://a/event"));
         names.resolve("a:443", LONG).unwrap();
@@ -298,15 +295,12 @@ mod tests {
     #[test]
     fn a_failure_is_told_and_not_remembered() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(
-            |name| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
-                0 => Err(io::Error::other("no such name")),
-                1 => Ok(Vec::new()),
-                2 => panic!("the lookup dies"),
-                _ => Ok(vec![address(name)]),
-            },
-            FRESH,
-        );
+        let names = Names::with_lookup(|name| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(io::Error::other("no such name")),
+            1 => Ok(Vec::new()),
+            2 => panic!("the lookup dies"),
+            _ => Ok(vec![address(name)]),
+        });
         assert!(
             names
                 .resolve("a:1", LONG)
@@ -334,18 +328,16 @@ mod tests {
     #[test]
     fn old_addresses_serve_while_new_ones_are_asked_for() {
         static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-        let names = Names::with_lookup(
-            |_| {
-                Ok(vec![address(
-                    if LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0 {
-                        "a:1"
-                    } else {
-                        "a:2"
-                    },
-                )])
-            },
-            Duration::ZERO,
-        );
+        let mut names = Names::with_lookup(|_| {
+            Ok(vec![address(
+                if LOOKUPS.fetch_add(1, Ordering::SeqCst) == 0 {
+                    "a:1"
+                } else {
+                    "a:2"
+                },
+            )])
+        });
+        names.fresh = Duration::ZERO;
         assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
         assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
         let flight = locked(&names.answers)["a:1"].pending.clone();
@@ -353,5 +345,18 @@ mod tests {
             flight.wait(LONG).unwrap().unwrap();
         }
         assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:2")]);
+    }
+
+    #[test]
+    fn where_no_thread_can_be_had_there_is_an_error_and_old_addresses_serve() {
+        let mut names = Names::with_lookup(|name| Ok(vec![address(name)]));
+        // More than any machine has, so that starting the thread really fails.
+        names.stack = 1 << 60;
+        let error = names.resolve("a:1", LONG).unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error}");
+        names.stack = LOOKUP_STACK;
+        assert!(names.resolve("a:1", LONG).is_ok());
+        (names.stack, names.fresh) = (1 << 60, Duration::ZERO);
+        assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
     }
 }

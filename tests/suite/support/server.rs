@@ -222,6 +222,20 @@ impl Connection {
         self.socket.set_read_timeout(Some(time)).unwrap();
     }
 
+    /// Passes bytes on in both directions, as a proxy does once the tunnel stands.
+    pub fn tunnel_to(self, target: SocketAddr) {
+        let upstream = TcpStream::connect(target).unwrap();
+        let (mut from, mut to) = (
+            self.socket.try_clone().unwrap(),
+            upstream.try_clone().unwrap(),
+        );
+        thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+        let _ = io::copy(&mut &upstream, &mut &self.socket);
+    }
+
     /// Does nothing until the sender has closed; what it sends meanwhile is thrown away.
     pub fn stay_silent(mut self) {
         let _ = io::copy(&mut self.socket, &mut io::sink());
