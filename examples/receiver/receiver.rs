@@ -76,6 +76,7 @@ impl Receiver {
                 let service = service_fn(move |request| answer(request, Arc::clone(&output)));
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
+                    // Who has sent all that it had to say still gets its answer.
                     .half_close(true)
                     .serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(async {
