@@ -13,5 +13,6 @@ mod contexts;
 mod direct;
 mod environment;
 mod hostile;
+mod receivers;
 mod support;
 mod vectors;

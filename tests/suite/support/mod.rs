@@ -1,6 +1,8 @@
 //! What several suites share.
 
 pub mod child;
+pub mod exchange;
+pub mod listening;
 pub mod logged;
 pub mod python;
 pub mod server;
