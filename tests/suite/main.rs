@@ -12,6 +12,7 @@ mod arrow_types;
 mod contexts;
 mod direct;
 mod environment;
+mod examples;
 mod hostile;
 mod receivers;
 mod support;
