@@ -4,15 +4,18 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
 use crate::proxy::{Proxy, ProxyVariables};
+use crate::signature::Signer;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "OPTERYX_WEBHOOK_";
@@ -29,9 +32,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Variables whose part is still to come. Refused rather than ignored: an operator who sets one
 /// counts on it.
-const NOT_YET: [(&str, &str); 7] = [
+const NOT_YET: [(&str, &str); 6] = [
     ("OPTERYX_WEBHOOK_QUEUE", "delivery through Cloud Tasks"),
-    ("OPTERYX_WEBHOOK_SECRET", "signing"),
     (
         "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
         "delivery through Cloud Tasks",
@@ -46,19 +48,22 @@ const NOT_YET: [(&str, &str); 7] = [
 ];
 
 /// The variables of ours that are understood, as envy fills them in.
-#[derive(Debug, Default, Deserialize)]
+// No Debug: some of the values are secret.
+#[derive(Default, Deserialize)]
 struct Variables {
     domain: Option<String>,
     timeout: Option<String>,
     events: Option<String>,
     headers: Option<String>,
+    secret: Option<String>,
 }
 
-const KNOWN: [&str; 4] = [
+const KNOWN: [&str; 5] = [
     "OPTERYX_WEBHOOK_DOMAIN",
     "OPTERYX_WEBHOOK_TIMEOUT",
     "OPTERYX_WEBHOOK_EVENTS",
     "OPTERYX_WEBHOOK_HEADERS",
+    "OPTERYX_WEBHOOK_SECRET",
 ];
 
 /// What the environment says, read once and checked.
@@ -71,6 +76,7 @@ pub struct Config {
     pub(crate) timeout: Duration,
     pub(crate) filter: Filter,
     pub(crate) headers: ExtraHeaders,
+    pub(crate) signer: Arc<Signer>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) trust: Trust,
     warnings: Vec<String>,
@@ -171,6 +177,11 @@ impl Config {
                 ExtraHeaders::parse(&headers)
             })
             .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_HEADERS", problem))?;
+        let signer = variables
+            .secret
+            .map(Zeroizing::new)
+            .map_or(Ok(Signer::default()), |secrets| Signer::parse(&secrets))
+            .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_SECRET", problem.to_string()))?;
         let proxy = match &endpoint {
             Some(endpoint) => proxies.proxy_for(endpoint)?,
             None => None,
@@ -194,6 +205,7 @@ impl Config {
             timeout,
             filter,
             headers,
+            signer: Arc::new(signer),
             proxy,
             trust,
             warnings,
@@ -207,7 +219,7 @@ impl Config {
     }
 }
 
-/// No header value, and no password of a proxy.
+/// No header value, no secret, and no password of a proxy.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
@@ -215,6 +227,7 @@ impl fmt::Debug for Config {
             .field("timeout", &self.timeout)
             .field("filter", &self.filter)
             .field("headers", &self.headers)
+            .field("signer", &self.signer)
             .field("proxy", &self.proxy)
             .field("trust", &self.trust)
             .finish_non_exhaustive()

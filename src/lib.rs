@@ -50,7 +50,8 @@
 //! The body is the reference's (the Python `opteryx-catalog`), `{"event": …, "data": …}`. The headers
 //! make the same request a [Standard Webhook](https://www.standardwebhooks.com) (`webhook-id`,
 //! `webhook-timestamp`) and a [CloudEvent in binary mode](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md)
-//! (`ce-…`). Only a 2xx status is success; redirects are refused.
+//! (`ce-…`), signed (`webhook-signature`) where `OPTERYX_WEBHOOK_SECRET` is set; [`receiver`] checks
+//! that. Only a 2xx status is success; redirects are refused.
 //!
 //! # Log
 //!
@@ -84,6 +85,8 @@ mod notifier;
 mod payload;
 mod process;
 mod proxy;
+pub mod receiver;
+mod signature;
 
 pub use config::Config;
 pub use delivery::{Delivery, Outcome, Recorder};
@@ -96,6 +99,7 @@ pub use payload::{
     DatasetUpdated, Field, NoData, Properties, Schema, ViewCreated, ViewDeleted, ViewExecuted,
     ViewUpdated, WorkspaceDeleted, WorkspaceLocked, WorkspaceRestored, WorkspaceUnlocked,
 };
+pub use signature::{Secret, SecretError};
 
 /// README's examples compile.
 #[cfg(doctest)]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::{DeliveryError, Kind};
 use crate::event::{Body, Event, unix_ms};
 use crate::headers::ExtraHeaders;
+use crate::signature::Signer;
 
 /// The largest body that is sent, in bytes: the limit that Cloud Tasks puts on a task.
 pub(crate) const MAX_BODY: usize = 1024 * 1024;
@@ -43,9 +44,10 @@ pub struct Message {
     id: String,
     event_type: String,
     source: String,
-    subject: String,
+    subject: Option<String>,
     time: Option<String>,
     extra: Arc<ExtraHeaders>,
+    signer: Arc<Signer>,
     body: Vec<u8>,
 }
 
@@ -53,6 +55,7 @@ impl Message {
     pub(crate) fn encode<D: Serialize>(
         event: &Event<'_, D>,
         extra: &Arc<ExtraHeaders>,
+        signer: &Arc<Signer>,
     ) -> Result<Message, DeliveryError> {
         let timestamp_ms = event
             .timestamp_ms()
@@ -66,6 +69,8 @@ impl Message {
             }
             None => header_value("ce-subject", &[event.resource_name()])?,
         };
+        // An attribute that is there must not be empty, and this one is optional.
+        let subject = Some(subject).filter(|subject| !subject.is_empty());
         Ok(Message {
             id: random_id()?,
             event_type,
@@ -73,6 +78,7 @@ impl Message {
             subject,
             time: rfc3339(timestamp_ms),
             extra: Arc::clone(extra),
+            signer: Arc::clone(signer),
             body: body_of(event, timestamp_ms)?,
         })
     }
@@ -97,7 +103,10 @@ impl Message {
     /// The headers of an attempt that is made now, each with its value.
     ///
     /// Names are as a reader would write them, values visible ASCII. They differ from attempt to
-    /// attempt in `webhook-timestamp`, the attempt's time in Unix seconds.
+    /// attempt in `webhook-timestamp`, the attempt's time in Unix seconds, and with it in
+    /// `webhook-signature`, which is there if the notifier has a secret: ask for them once per
+    /// attempt, and send all that come together. A road that keeps them for later, such as a queue,
+    /// keeps that time as well, and a receiver may then find it too old.
     pub fn headers(&self) -> Vec<(&str, Cow<'_, str>)> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -106,17 +115,24 @@ impl Message {
     }
 
     fn headers_at(&self, unix_seconds: u64) -> Vec<(&str, Cow<'_, str>)> {
-        let mut headers = Vec::with_capacity(10 + self.extra.len());
+        let timestamp = unix_seconds.to_string();
+        let signature = self.signer.signature(&self.id, &timestamp, &self.body);
+        let mut headers = Vec::with_capacity(11 + self.extra.len());
         let mut push = |name, value| headers.push((name, value));
         push("Content-Type", Cow::Borrowed("application/json"));
         push("User-Agent", Cow::Borrowed(USER_AGENT));
         push("webhook-id", Cow::Borrowed(self.id.as_str()));
-        push("webhook-timestamp", Cow::Owned(unix_seconds.to_string()));
+        push("webhook-timestamp", Cow::Owned(timestamp));
+        if let Some(signature) = signature {
+            push("webhook-signature", Cow::Owned(signature));
+        }
         push("ce-specversion", Cow::Borrowed("1.0"));
         push("ce-id", Cow::Borrowed(self.id.as_str()));
         push("ce-type", Cow::Borrowed(self.event_type.as_str()));
         push("ce-source", Cow::Borrowed(self.source.as_str()));
-        push("ce-subject", Cow::Borrowed(self.subject.as_str()));
+        if let Some(subject) = &self.subject {
+            push("ce-subject", Cow::Borrowed(subject.as_str()));
+        }
         if let Some(time) = &self.time {
             push("ce-time", Cow::Borrowed(time.as_str()));
         }
@@ -148,25 +164,26 @@ fn random_id() -> Result<String, DeliveryError> {
 
 /// The parts in a row, percent-encoded.
 fn header_value(name: &'static str, parts: &[&str]) -> Result<String, DeliveryError> {
-    let too_long = || {
-        DeliveryError::from(Kind::HeaderTooLong {
-            name,
-            limit: MAX_HEADER_VALUE,
-        })
-    };
     // Before anything is encoded, so that a huge name costs nothing.
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    if length > MAX_HEADER_VALUE {
-        return Err(too_long());
-    }
+    let length = parts.iter().map(|part| part.len()).sum();
+    check_length(name, length)?;
     let mut value = String::with_capacity(length);
     for part in parts {
         value.extend(utf8_percent_encode(part, HEADER_ESCAPES));
     }
-    if value.len() > MAX_HEADER_VALUE {
-        Err(too_long())
+    check_length(name, value.len())?;
+    Ok(value)
+}
+
+fn check_length(name: &'static str, length: usize) -> Result<(), DeliveryError> {
+    if length > MAX_HEADER_VALUE {
+        Err(Kind::HeaderTooLong {
+            name,
+            limit: MAX_HEADER_VALUE,
+        }
+        .into())
     } else {
-        Ok(value)
+        Ok(())
     }
 }
 
@@ -225,7 +242,7 @@ mod tests {
     use super::*;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
-        Message::encode(event, &Arc::default())
+        Message::encode(event, &Arc::default(), &Arc::default())
     }
 
     fn header(message: &Message, name: &str) -> Option<String> {
@@ -266,6 +283,17 @@ mod tests {
             Some("2024-01-06T16:00:00.007Z")
         );
         assert_eq!(message.kind(), "dataset.create");
+    }
+
+    #[test]
+    fn an_event_without_names_has_no_subject() {
+        let event = Event::new("create", "view", "w", None, "");
+        assert_eq!(header(&message(&event).unwrap(), "ce-subject"), None);
+        let event = Event::new("create", "view", "w", Some(""), "");
+        assert_eq!(
+            header(&message(&event).unwrap(), "ce-subject").as_deref(),
+            Some("/")
+        );
     }
 
     #[test]

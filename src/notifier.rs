@@ -16,9 +16,13 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
 use crate::message::Message;
+use crate::signature::Signer;
 
 /// The target of all that is logged, whatever file it comes from.
 const LOG_TARGET: &str = "opteryx_webhooks";
+
+/// Where messages go that a host delivers itself, for the log.
+const HOSTS_OWN: &str = "the host's own delivery";
 
 /// Announces what happened in a catalog.
 ///
@@ -45,6 +49,7 @@ pub struct Notifier {
 struct Active {
     filter: Filter,
     headers: Arc<ExtraHeaders>,
+    signer: Arc<Signer>,
     delivery: Box<dyn Delivery>,
     /// Where the delivery leads, for the log.
     destination: String,
@@ -110,18 +115,54 @@ impl Notifier {
         log::debug!(target: LOG_TARGET, "webhooks go to {endpoint}");
         let destination = endpoint.to_string();
         let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
-        Notifier::active(config.filter, config.headers, Box::new(direct), destination)
+        Notifier::active(
+            config.filter,
+            config.headers,
+            config.signer,
+            Box::new(direct),
+            destination,
+        )
     }
 
     /// A notifier that hands every message to this delivery: a [`Recorder`](crate::Recorder) in
     /// tests, or a road of the host's own. This reads no environment variable.
     pub fn with_delivery(delivery: impl Delivery + 'static) -> Notifier {
-        let destination = "the host's own delivery".to_owned();
         Notifier::active(
             Filter::default(),
             ExtraHeaders::default(),
+            Arc::default(),
             Box::new(delivery),
-            destination,
+            HOSTS_OWN.to_owned(),
+        )
+    }
+
+    /// The same with what a configuration says of the messages: which events are sent, their
+    /// further headers and their signatures. What it says of the road (domain, timeout, proxy) is
+    /// not used. This reads no environment variable.
+    ///
+    /// ```
+    /// use opteryx_webhooks::{Config, Event, Notifier, Recorder};
+    ///
+    /// let recorder = Recorder::new();
+    /// let config = Config::from_vars([
+    ///     ("OPTERYX_WEBHOOK_EVENTS", "view.*"),
+    ///     ("OPTERYX_WEBHOOK_SECRET", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"),
+    /// ])?;
+    /// let notifier = Notifier::with_config_and_delivery(config, recorder.clone());
+    /// notifier.notify(&Event::new("create", "dataset", "my-workspace", Some("c"), "not sent"));
+    /// notifier.notify(&Event::new("create", "view", "my-workspace", Some("c"), "sent"));
+    /// let messages = recorder.messages();
+    /// assert_eq!(messages.len(), 1);
+    /// assert!(messages[0].headers().iter().any(|(name, _)| *name == "webhook-signature"));
+    /// # Ok::<(), opteryx_webhooks::ConfigError>(())
+    /// ```
+    pub fn with_config_and_delivery(config: Config, delivery: impl Delivery + 'static) -> Notifier {
+        Notifier::active(
+            config.filter,
+            config.headers,
+            config.signer,
+            Box::new(delivery),
+            HOSTS_OWN.to_owned(),
         )
     }
 
@@ -133,12 +174,14 @@ impl Notifier {
     fn active(
         filter: Filter,
         headers: ExtraHeaders,
+        signer: Arc<Signer>,
         delivery: Box<dyn Delivery>,
         destination: String,
     ) -> Notifier {
         let active = Active {
             filter,
             headers: Arc::new(headers),
+            signer,
             delivery,
             destination,
             counters: Counters::default(),
@@ -167,7 +210,7 @@ impl Notifier {
         }
         // The data's `Serialize`, the delivery and the logger may all be the host's own.
         catch_unwind(AssertUnwindSafe(|| {
-            match Message::encode(event, &active.headers) {
+            match Message::encode(event, &active.headers, &active.signer) {
                 Ok(message) => active.deliver(&message),
                 Err(error) => {
                     let kind = format!("{}.{}", event.resource_type(), event.action());

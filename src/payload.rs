@@ -174,6 +174,26 @@ enum PropertySource<'a> {
     Pairs(&'a [(&'a str, &'a str)]),
 }
 
+impl Properties<'_> {
+    /// The property of this name, where it is text. In the data of a
+    /// [notification](crate::receiver::Notification) it may be any JSON, which
+    /// [`json`](crate::receiver::Notification::json) has.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        match &self.0 {
+            PropertySource::Empty => None,
+            PropertySource::Json(map) => map.get(name)?.as_str(),
+            PropertySource::Sorted(map) => map.get(name).map(String::as_str),
+            PropertySource::Hashed(map) => map.get(name).map(String::as_str),
+            // What a receiver sees of a name that is there twice is the last.
+            PropertySource::Pairs(pairs) => pairs
+                .iter()
+                .rev()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| *value),
+        }
+    }
+}
+
 impl Serialize for Properties<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
@@ -254,6 +274,27 @@ impl<'a> Field<'a> {
         Field {
             name: name.into(),
             r#type: r#type.into(),
+        }
+    }
+
+    /// The column's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The column's type as text, such as `int64`.
+    pub fn data_type(&self) -> &str {
+        &self.r#type
+    }
+}
+
+impl Schema<'_> {
+    /// The columns; none where this was made from an Arrow schema, which has its own.
+    pub fn fields(&self) -> &[Field<'_>] {
+        match &self.0 {
+            SchemaSource::Fields(fields) => fields,
+            #[cfg(feature = "arrow")]
+            SchemaSource::Arrow(_) => &[],
         }
     }
 }

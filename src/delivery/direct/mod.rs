@@ -397,7 +397,7 @@ mod tests {
         let agent = direct.new_agent(silent).unwrap();
         assert!(direct.agents.get().set(agent).is_ok());
         let event = crate::Event::new("create", "view", "w", Some("c"), "v");
-        let message = Message::encode(&event, &Arc::default()).unwrap();
+        let message = Message::encode(&event, &Arc::default(), &Arc::default()).unwrap();
         for _ in 0..2 {
             let started = Instant::now();
             let outcome = direct.deliver(&message);
