@@ -1,20 +1,92 @@
 """Receives webhooks at POST /event and prints what they say.
 
-pip install Flask, then point OPTERYX_WEBHOOK_DOMAIN to http://127.0.0.1:8080.
+pip install Flask standardwebhooks, then point OPTERYX_WEBHOOK_DOMAIN to http://127.0.0.1:8080.
+
+With the sender's OPTERYX_WEBHOOK_SECRET in its environment too, only what is signed is taken. Here
+that is one `whsec_` secret, or several separated by spaces.
 """
 
 import argparse
+import os
+import re
+import sys
+import threading
 
-from flask import Flask, jsonify, request
+from flask import Flask, abort, jsonify, request
+from standardwebhooks import Webhook, WebhookVerificationError
 
 app = Flask(__name__)
 app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
 
 
+def webhooks():
+    """One for each secret in the environment."""
+    secrets = os.environ.get("OPTERYX_WEBHOOK_SECRET", "").split()
+    # The library would take other secrets too, and make something else of them.
+    if not all(re.fullmatch("whsec_[A-Za-z0-9+/]{32,86}={0,2}", secret) for secret in secrets):
+        sys.exit("OPTERYX_WEBHOOK_SECRET: must be `whsec_` and the base64 of 24 to 64 bytes")
+    return [Webhook(secret) for secret in secrets]
+
+
+class SeenIds:
+    """The ids of at least the last `capacity` messages, and of at most twice as many."""
+
+    def __init__(self, capacity):
+        self.capacity = capacity
+        self.younger, self.elder = set(), set()
+        self.lock = threading.Lock()
+
+    def insert(self, message_id):
+        """Whether it is new."""
+        with self.lock:
+            if message_id in self.younger or message_id in self.elder:
+                return False
+            if len(self.younger) >= self.capacity:
+                self.younger, self.elder = set(), self.younger
+            self.younger.add(message_id)
+            return True
+
+    def remove(self, message_id):
+        with self.lock:
+            self.younger.discard(message_id)
+            self.elder.discard(message_id)
+
+
+WEBHOOKS = webhooks()
+SEEN_IDS = SeenIds(10_000)
+
+
+def is_authentic():
+    """Whether one of the secrets has signed it; not a byte of the body has been parsed by then."""
+    body, headers = request.get_data(), dict(request.headers)
+    for webhook in WEBHOOKS:
+        try:
+            webhook.verify(body, headers, json_parse=False)
+            return True
+        # A ValueError is base64 that is none, or a body that is not UTF-8.
+        except (WebhookVerificationError, ValueError):
+            continue
+    return False
+
+
 @app.post("/event")
 def receive():
-    payload = request.json
+    if WEBHOOKS and not is_authentic():
+        abort(401)
 
+    message_id = request.headers.get("webhook-id")
+    if message_id and not SEEN_IDS.insert(message_id):
+        return jsonify(status="ok")
+    try:
+        show(request.json)
+    except BaseException:
+        # It could not be dealt with, so it may come again.
+        SEEN_IDS.remove(message_id)
+        raise
+    return jsonify(status="ok")
+
+
+def show(payload):
     event = payload["event"]
     action = event["action"]
     resource_type = event["resource_type"]
@@ -27,8 +99,6 @@ def receive():
     print(f"Workspace: {workspace}, Collection: {collection}", flush=True)
     print(f"Timestamp: {event['timestamp']}", flush=True)
     print(f"Data: {payload['data']}", flush=True)
-
-    return jsonify(status="ok")
 
 
 def address(text):

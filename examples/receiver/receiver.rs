@@ -11,6 +11,7 @@
 //! thread::spawn(move || receiver.serve(io::stdout()));
 //! ```
 
+mod admission;
 mod python;
 mod reply;
 
@@ -26,7 +27,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use opteryx_webhooks::receiver::Verifier;
 
+use admission::Admission;
 use reply::{Answer, Reply, respond};
 
 /// The largest body that is taken, far above any event's.
@@ -40,6 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Receiver {
     /// Where it listens; with the port that it got, if it was bound to port 0.
     pub(crate) address: SocketAddr,
+    /// Takes only what this verifies, if it is there; by itself it is not.
+    pub(crate) verifier: Option<Verifier>,
     listener: TcpListener,
 }
 
@@ -50,6 +55,7 @@ impl Receiver {
         listener.set_nonblocking(true)?;
         Ok(Receiver {
             address: listener.local_addr()?,
+            verifier: None,
             listener,
         })
     }
@@ -58,6 +64,7 @@ impl Receiver {
     /// written to `output` all at once, and before the sender has its answer.
     pub(crate) fn serve(self, output: impl Write + Send + 'static) -> io::Result<()> {
         let output = Arc::new(Mutex::new(output));
+        let admission = Arc::new(Admission::new(self.verifier));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -72,8 +79,10 @@ impl Receiver {
                         continue;
                     }
                 };
-                let output = Arc::clone(&output);
-                let service = service_fn(move |request| answer(request, Arc::clone(&output)));
+                let (admission, output) = (Arc::clone(&admission), Arc::clone(&output));
+                let service = service_fn(move |request| {
+                    answer(request, Arc::clone(&admission), Arc::clone(&output))
+                });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     // Who has sent all that it had to say still gets its answer.
@@ -91,15 +100,18 @@ impl Receiver {
 
 async fn answer(
     request: Request<Incoming>,
+    admission: Arc<Admission>,
     output: Arc<Mutex<impl Write>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = read(body).await;
-    let Reply { lines, answer } = respond(&head, body.as_deref().map_err(|answer| *answer));
+    let body = body.as_deref().map_err(|answer| *answer);
+    let Reply { lines, answer } = respond(&head, body, &admission);
     let answer = match write(&lines, &output) {
         Ok(()) => answer,
         Err(error) => {
             log::error!("cannot write: {error}");
+            admission.forget(&head);
             Answer::InternalServerError
         }
     };

@@ -8,6 +8,7 @@ use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::admission::Admission;
 use super::python::{self, LoadError, Value};
 
 /// What comes of one request.
@@ -24,6 +25,7 @@ pub(crate) enum Answer {
     Received,
     Options,
     BadRequest,
+    Unauthorized,
     NotFound,
     MethodNotAllowed,
     ContentTooLarge,
@@ -33,16 +35,21 @@ pub(crate) enum Answer {
 
 /// The reply to a request. Of a body that could not be read there is the answer to that instead,
 /// which comes into its own only if nothing is wrong with the head.
-pub(crate) fn respond(head: &Parts, body: Result<&[u8], Answer>) -> Reply {
+pub(crate) fn respond(head: &Parts, body: Result<&[u8], Answer>, admission: &Admission) -> Reply {
     let mut lines = String::new();
-    let answer = match receive(head, body, &mut lines) {
+    let answer = match receive(head, body, admission, &mut lines) {
         Ok(()) => Answer::Received,
         Err(answer) => answer,
     };
     Reply { lines, answer }
 }
 
-fn receive(head: &Parts, body: Result<&[u8], Answer>, lines: &mut String) -> Result<(), Answer> {
+fn receive(
+    head: &Parts,
+    body: Result<&[u8], Answer>,
+    admission: &Admission,
+    lines: &mut String,
+) -> Result<(), Answer> {
     if !is_event_path(head.uri.path()) {
         return Err(Answer::NotFound);
     }
@@ -52,6 +59,18 @@ fn receive(head: &Parts, body: Result<&[u8], Answer>, lines: &mut String) -> Res
     if !head.method.as_str().eq_ignore_ascii_case("POST") {
         return Err(Answer::MethodNotAllowed);
     }
+    admission.verify(head, body)?;
+    if admission.is_repeated(head) {
+        return Ok(());
+    }
+    let shown = show(head, body, lines);
+    if shown.is_err() {
+        admission.forget(head);
+    }
+    shown
+}
+
+fn show(head: &Parts, body: Result<&[u8], Answer>, lines: &mut String) -> Result<(), Answer> {
     if !is_json(head) {
         return Err(Answer::UnsupportedMediaType);
     }
@@ -116,6 +135,13 @@ impl Answer {
                 StatusCode::BAD_REQUEST,
                 "Bad Request",
                 "The browser (or proxy) sent a request that this server could not understand.",
+            ),
+            Answer::Unauthorized => (
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                "The server could not verify that you are authorized to access the URL requested. \
+                 You either supplied the wrong credentials (e.g. a bad password), or your browser \
+                 doesn&#39;t understand how to supply the credentials required.",
             ),
             Answer::NotFound => (
                 StatusCode::NOT_FOUND,
