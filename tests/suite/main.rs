@@ -9,11 +9,15 @@
 )]
 
 mod arrow_types;
+mod cloud_events;
 mod contexts;
 mod direct;
 mod environment;
 mod examples;
 mod hostile;
 mod receivers;
+mod signed_receivers;
+mod standards;
 mod support;
 mod vectors;
+mod verifier;

@@ -2,8 +2,10 @@
 
 pub mod child;
 pub mod exchange;
+pub mod install;
 pub mod listening;
 pub mod logged;
+pub mod node;
 pub mod python;
 pub mod server;
 pub mod tls;

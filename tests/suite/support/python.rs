@@ -2,9 +2,10 @@
 //! target folder, made at first use and kept.
 
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::support::install::{hash_of, stdout_of};
 
 /// The interpreter of the environment that `tests/python/<requirements>` describes.
 ///
@@ -46,24 +47,4 @@ pub fn interpreter(requirements: &str) -> PathBuf {
         fs::write(&complete, "").expect("the environment can be marked complete");
     }
     python
-}
-
-/// What a command prints, or a panic that says what to install.
-fn stdout_of(command: &mut Command, remedy: &str) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}\n{remedy}"));
-    assert!(
-        output.status.success(),
-        "{command:?} failed with {}\n{}\n{remedy}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr),
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn hash_of(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }
