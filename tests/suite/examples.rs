@@ -2,18 +2,13 @@
 
 use std::process::{Command, Output, Stdio};
 
+use crate::support::child::without_our_variables;
 use crate::support::listening::example;
 use crate::support::server::Server;
 
 /// An example with none of the variables set that a notifier reads.
 fn command(name: &str) -> Command {
-    let mut command = Command::new(example(name));
-    for (name, _) in std::env::vars_os() {
-        let upper = name.to_string_lossy().to_ascii_uppercase();
-        if upper.starts_with("OPTERYX_") || upper.ends_with("_PROXY") || upper == "RUST_LOG" {
-            command.env_remove(name);
-        }
-    }
+    let mut command = without_our_variables(Command::new(example(name)));
     command.stdin(Stdio::null());
     command
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::child::without_our_variables;
 use crate::support::exchange::{Answer, exchange, exchange_and_end, exchange_in_turn};
 use crate::support::listening::{Listening, example};
 use crate::support::python;
@@ -424,6 +425,60 @@ fn an_event_is_printed_as_documented_and_seen_at_once_through_a_pipe() {
 }
 
 #[test]
+fn what_the_catalog_example_creates_is_printed_by_the_references_own_sample_and_by_ours_alike() {
+    let receivers = Receivers::start();
+    let catalog = example("catalog");
+    for receiver in &receivers.0 {
+        let mut catalog = without_our_variables(Command::new(&catalog));
+        catalog.env(
+            "OPTERYX_WEBHOOK_DOMAIN",
+            format!("http://{}", receiver.process.address),
+        );
+        let output = catalog.output().expect("the example can be started");
+        assert!(output.status.success(), "{}: {output:?}", receiver.name);
+        let printed = receiver.printed();
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!(lines.len(), 8, "{}: {printed}", receiver.name);
+        assert_eq!(lines[0], "Received create event for dataset my-dataset");
+        assert_eq!(
+            lines[1],
+            "Workspace: my-workspace, Collection: my-collection"
+        );
+        assert!(is_now(lines[2]), "{}", lines[2]);
+        assert_eq!(
+            lines[3],
+            "Data: {'location': 'gs://catalog/my-workspace/my-collection/my-dataset', \
+             'properties': {'owner': 'data-team'}, 'schema': {'fields': [{'name': 'id', 'type': \
+             'int64'}, {'name': 'name', 'type': 'string'}, {'name': 'at', 'type': \
+             'timestamp[us]'}]}}"
+        );
+        assert_eq!(lines[4], "Received create event for view my-view");
+        assert_eq!(
+            lines[5],
+            "Workspace: my-workspace, Collection: my-collection"
+        );
+        assert!(is_now(lines[6]), "{}", lines[6]);
+        assert_eq!(
+            lines[7],
+            "Data: {'definition': \"SELECT id, name FROM my-collection.my-dataset WHERE name = \
+             'café'\", 'properties': {}}"
+        );
+    }
+}
+
+/// Whether this is a `Timestamp:` of the last minute, in milliseconds.
+fn is_now(line: &str) -> bool {
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("it is past 1970")
+        .as_millis();
+    let timestamp = line
+        .strip_prefix("Timestamp: ")
+        .and_then(|digits| digits.parse().ok());
+    timestamp.is_some_and(|timestamp: u128| (now - 60_000..=now).contains(&timestamp))
+}
+
+#[test]
 fn the_lines_of_events_that_arrive_together_are_not_mixed() {
     let rust = Receiver::start("the Rust one", &mut rust());
     let address = rust.process.address;
@@ -635,7 +690,7 @@ fn report(problems: Vec<String>) {
 }
 
 fn rust() -> Command {
-    Command::new(example("receiver"))
+    without_our_variables(Command::new(example("receiver")))
 }
 
 fn flask() -> Command {
@@ -650,7 +705,7 @@ fn reference() -> Command {
 }
 
 fn python(script: &str) -> Command {
-    let mut command = Command::new(python::interpreter("requirements.txt"));
+    let mut command = without_our_variables(Command::new(python::interpreter("requirements.txt")));
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
         .env_remove("FLASK_DEBUG")

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use opteryx_webhooks::Secret;
 
+use crate::support::child::without_our_variables;
 use crate::support::exchange::exchange;
 use crate::support::listening::{Listening, example};
 use crate::support::{event, notifier, python};
@@ -19,11 +20,11 @@ const FOREIGN_SECRET: &str = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
 const RECEIVED: (u16, &str) = (200, "{\"status\":\"ok\"}\n");
 
 fn rust() -> Command {
-    Command::new(example("receiver"))
+    without_our_variables(Command::new(example("receiver")))
 }
 
 fn flask() -> Command {
-    let mut command = Command::new(python::interpreter("requirements.txt"));
+    let mut command = without_our_variables(Command::new(python::interpreter("requirements.txt")));
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/flask_receiver.py"));
     command
 }

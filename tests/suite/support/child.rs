@@ -31,15 +31,21 @@ pub fn run<N: AsRef<OsStr>, V: AsRef<OsStr>>(
 
 /// The command for that, to be changed further.
 pub fn command(test: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().expect("the suite is a file"));
-    for (name, _) in std::env::vars_os() {
-        let ours = name.to_string_lossy().to_ascii_uppercase();
-        if ours.starts_with("OPTERYX_") || ours.ends_with("_PROXY") {
-            command.env_remove(name);
-        }
-    }
+    let program = std::env::current_exe().expect("the suite is a file");
+    let mut command = without_our_variables(Command::new(program));
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(MARK, "1");
+    command
+}
+
+/// The command with none of the variables that a notifier or its logger would read.
+pub fn without_our_variables(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        if upper.starts_with("OPTERYX_") || upper.ends_with("_PROXY") || upper == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
     command
 }
