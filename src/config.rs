@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
 use crate::proxy::{Proxy, ProxyVariables};
 use crate::signature::Signer;
+use crate::trust::Trust;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "OPTERYX_WEBHOOK_";
@@ -82,15 +82,6 @@ pub struct Config {
     warnings: Vec<String>,
 }
 
-/// Where the CA certificates are that receivers are judged by, if not where the system has them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Trust {
-    /// `SSL_CERT_FILE`
-    pub(crate) file: Option<PathBuf>,
-    /// `SSL_CERT_DIR`
-    pub(crate) dir: Option<PathBuf>,
-}
-
 impl Config {
     /// Reads the environment of this process.
     ///
@@ -141,10 +132,12 @@ impl Config {
                 continue;
             }
             match name.as_str() {
-                "SSL_CERT_FILE" => trust.file = Some(value.into()),
-                "SSL_CERT_DIR" => trust.dir = Some(value.into()),
+                name if trust.take(name, &value) => {}
                 name if ProxyVariables::is_one(name) => proxies.set(name, value),
                 name if is_ours(name) => match understood(name)? {
+                    Some(known) if ours.iter().any(|(name, _)| name == known) => {
+                        return Err(ConfigError::new(known, "is set twice; set it once"));
+                    }
                     Some(known) => ours.push((known.to_owned(), trimmed(known, value)?)),
                     None => warnings.push(unknown(name)),
                 },
@@ -187,12 +180,26 @@ impl Config {
             None => None,
         };
 
+        for (part, nearest) in filter.unfamiliar() {
+            warnings.push(format!(
+                "OPTERYX_WEBHOOK_EVENTS: contains {part}s that this crate does not make itself; did \
+                 you mean `{nearest}`?"
+            ));
+        }
         if endpoint.is_none() && is_configured {
             warnings.push(
                 "OPTERYX_WEBHOOK_DOMAIN is not set, so the notifier is off and the other \
                  OPTERYX_WEBHOOK_ variables do nothing"
                     .to_owned(),
             );
+        }
+        if let Some(endpoint) = endpoint
+            .as_ref()
+            .filter(|endpoint| endpoint.repeats_its_route())
+        {
+            warnings.push(format!(
+                "OPTERYX_WEBHOOK_DOMAIN: events go to {endpoint}; `/event` is added to what is given"
+            ));
         }
         if let Some(endpoint) = endpoint.as_ref().filter(|endpoint| endpoint.is_exposed()) {
             warnings.push(format!(

@@ -48,10 +48,16 @@ impl Endpoint {
         let (host, port) = split_port(authority)?;
         let host = Host::parse(host)?;
         let prefix = prefix.trim_end_matches('/');
-        if !prefix.bytes().all(is_path_byte) {
+        if !prefix.bytes().all(is_path_byte) || !is_percent_encoded(prefix) {
             return Err(wrong(
                 "has a path with characters that must be percent-encoded",
             ));
+        }
+        if prefix
+            .split('/')
+            .any(|segment| matches!(segment, "." | ".."))
+        {
+            return Err(wrong("has a path with a segment `.` or `..`"));
         }
 
         let url = match port {
@@ -63,6 +69,11 @@ impl Endpoint {
             uri,
             loopback: host.is_loopback(),
         })
+    }
+
+    /// Whether it looks as if the route had been given along with the domain.
+    pub(crate) fn repeats_its_route(&self) -> bool {
+        self.uri.path().ends_with("/event/event")
     }
 
     pub(crate) fn uri(&self) -> &Uri {
@@ -92,7 +103,7 @@ fn wrong(problem: &str) -> String {
     )
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
+pub(crate) fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
     // The colons of an IPv6 address stand inside its brackets.
     let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
     let Some(colon) = authority[host_end..].find(':') else {
@@ -112,6 +123,15 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), String> {
 /// What may stand in a path unencoded (RFC 3986, 3.3), and the slash.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:%/".contains(&byte)
+}
+
+/// Whether every `%` has its two digits.
+pub(crate) fn is_percent_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| {
+        rest.as_bytes()
+            .get(..2)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 enum Host {
@@ -250,6 +270,10 @@ mod tests {
             "host/\"",
             "host\\x",
             "http://https://host",
+            "host/%",
+            "host/%zz",
+            "host/a/../b",
+            "host/./a",
         ] {
             assert!(Endpoint::parse(domain).is_err(), "{domain:?}");
         }

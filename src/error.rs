@@ -63,10 +63,10 @@ pub(crate) enum Kind {
         limit: Duration,
         during: &'static str,
     },
-    /// The receiver's name has no address.
-    Resolve,
-    /// No connection to the receiver.
-    Connect,
+    /// A name has no address: the receiver's, or the proxy's before it.
+    Resolve { peer: Peer },
+    /// No connection.
+    Connect { peer: Peer },
     /// The CONNECT proxy would not let the connection through.
     Proxy,
     /// The TLS handshake failed.
@@ -94,6 +94,22 @@ pub(crate) enum Kind {
         reason: Cow<'static, str>,
         retryable: bool,
     },
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    Receiver,
+    Proxy,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Peer::Receiver => "the receiver",
+            Peer::Proxy => "the proxy",
+        })
+    }
 }
 
 impl DeliveryError {
@@ -156,7 +172,7 @@ impl DeliveryError {
 
     /// How long the receiver asked to be left alone, from the answer's `Retry-After`
     /// ([RFC 9110, 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#name-retry-after)): seconds, or
-    /// a date, which counts from the moment the answer was read.
+    /// a date, which counts from the moment the answer was read. A year at most.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.kind {
             Kind::Status { retry_after, .. } => retry_after,
@@ -183,8 +199,8 @@ impl fmt::Display for DeliveryError {
                 "the event's names are too long: the header {name} is over its limit of {limit} bytes"
             ),
             Kind::Timeout { limit, during } => write!(f, "timed out after {limit:?} {during}"),
-            Kind::Resolve => f.write_str("the receiver's name could not be resolved"),
-            Kind::Connect => f.write_str("no connection to the receiver"),
+            Kind::Resolve { peer } => write!(f, "{peer}'s name could not be resolved"),
+            Kind::Connect { peer } => write!(f, "no connection to {peer}"),
             Kind::Proxy => f.write_str("the proxy did not let the connection through"),
             Kind::Tls => f.write_str("the TLS handshake failed"),
             Kind::TrustStore => f.write_str(
@@ -206,7 +222,10 @@ impl fmt::Display for DeliveryError {
                 status,
                 location: None,
             } => {
-                write!(f, "the receiver answered {status}, a redirect to nowhere")
+                write!(
+                    f,
+                    "the receiver answered {status}, which is neither success nor a redirect to anywhere"
+                )
             }
             Kind::Panicked => f.write_str("a panic on the way, caught"),
             Kind::Other { reason, .. } => f.write_str(reason),
@@ -256,7 +275,10 @@ mod tests {
     #[test]
     fn a_chain_says_each_thing_once_and_on_one_line() {
         let below = std::io::Error::other(DeliveryError::new("refused\r\nwarn: forged"));
-        let error = DeliveryError::from(Kind::Connect).with_source(below);
+        let error = DeliveryError::from(Kind::Connect {
+            peer: Peer::Receiver,
+        })
+        .with_source(below);
         assert_eq!(
             Chain(&error).to_string(),
             "no connection to the receiver: refused\\r\\nwarn: forged"

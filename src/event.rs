@@ -26,6 +26,9 @@ macro_rules! words {
         }
 
         impl $name<'_> {
+            /// The words that the reference knows.
+            pub(crate) const KNOWN: &'static [&'static str] = &[$($word),+];
+
             /// The word as it is sent.
             pub fn as_str(&self) -> &str {
                 match self {

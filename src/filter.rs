@@ -44,6 +44,22 @@ impl Filter {
             )
     }
 
+    /// For each word that this crate does not know itself, and that may be misspelt: what it stands
+    /// for, and the nearest known one.
+    pub(crate) fn unfamiliar(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let unfamiliar = |part: &'static str, word: &Option<String>, known: &[&'static str]| {
+            let word = word.as_deref().filter(|word| !known.contains(word))?;
+            let distance = |known: &&&str| strsim::damerau_levenshtein(known, word);
+            Some((part, *known.iter().min_by_key(distance)?))
+        };
+        self.0.iter().flat_map(move |pattern| {
+            let resource_type =
+                unfamiliar("resource type", &pattern.resource_type, ResourceType::KNOWN);
+            let action = unfamiliar("action", &pattern.action, Action::KNOWN);
+            resource_type.into_iter().chain(action)
+        })
+    }
+
     pub(crate) fn admits(&self, resource_type: &ResourceType<'_>, action: &Action<'_>) -> bool {
         let fits =
             |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|w| w == word);

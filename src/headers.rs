@@ -3,17 +3,27 @@
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
-use ureq::http::{HeaderName, HeaderValue};
+use ureq::http::HeaderName;
 
-/// Headers that the message, HTTP or the road itself sets; a second value would contradict it.
-const TAKEN: [&str; 12] = [
+use crate::endpoint::is_percent_encoded;
+
+/// The longest value, in bytes: what common servers take.
+const MAX_VALUE: usize = 8 * 1024;
+
+/// Headers that the message, HTTP or the road itself sets, where a second value would contradict it;
+/// and those whose values ureq logs.
+const TAKEN: [&str; 16] = [
+    "accept",
+    "accept-charset",
     "accept-encoding",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
+    "date",
     "expect",
     "host",
+    "server",
     "te",
     "trailer",
     "transfer-encoding",
@@ -52,20 +62,13 @@ impl ExtraHeaders {
             if headers.iter().any(|(other, _)| other == name) {
                 return Err(format!("the header `{name}` stands there twice"));
             }
-            let value = percent_decode_str(value.trim()).decode_utf8().ok();
-            let is_visible = |c: char| matches!(c, ' '..='~' | '\t');
-            match value {
-                Some(value)
-                    if value.chars().all(is_visible) && HeaderValue::from_str(&value).is_ok() =>
-                {
-                    headers.push((name.to_owned(), value.trim().to_owned()));
-                }
-                _ => {
-                    return Err(format!(
-                        "the value of `{name}` is not visible ASCII once it is decoded"
-                    ));
-                }
+            let value = decoded(value.trim()).ok_or_else(|| {
+                format!("the value of `{name}` is not visible ASCII, percent-encoded")
+            })?;
+            if value.len() > MAX_VALUE {
+                return Err(format!("the value of `{name}` is over {MAX_VALUE} bytes"));
             }
+            headers.push((name.to_owned(), value));
         }
         Ok(ExtraHeaders(headers))
     }
@@ -79,6 +82,16 @@ impl ExtraHeaders {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The value without its percent-encoding; none if it cannot stand in a header.
+fn decoded(value: &str) -> Option<String> {
+    // A `%` that encodes nothing is a mistake, most often a `%` that should have been encoded.
+    let is_encoded = is_percent_encoded(value);
+    let value = percent_decode_str(value).decode_utf8().ok()?;
+    let value = value.trim_matches([' ', '\t']);
+    let is_visible = value.chars().all(|c| matches!(c, ' '..='~' | '\t'));
+    (is_encoded && is_visible).then(|| value.to_owned())
 }
 
 /// The names alone: a value is most often a credential.
@@ -119,10 +132,17 @@ mod tests {
             "CE-type=hunter2",
             "x=hunter2,X=hunter2",
             "x=%00hunter2",
+            "x=hunter2%",
+            "x=hunter2%2",
+            "x=hunter2%zz",
+            "accept=hunter2",
         ] {
             let error = ExtraHeaders::parse(list).unwrap_err();
             assert!(!error.contains("hunter2"), "{list}: {error}");
         }
+        let long = format!("x={}", "a".repeat(MAX_VALUE + 1));
+        assert!(ExtraHeaders::parse(&long).unwrap_err().contains("`x`"));
+        assert!(ExtraHeaders::parse(&long[..long.len() - 1]).is_ok());
         assert!(!format!("{:?}", ExtraHeaders::parse("a=hunter2").unwrap()).contains("hunter2"));
     }
 }

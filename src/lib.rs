@@ -87,6 +87,7 @@ mod process;
 mod proxy;
 pub mod receiver;
 mod signature;
+mod trust;
 
 pub use config::Config;
 pub use delivery::{Delivery, Outcome, Recorder};

@@ -1,7 +1,8 @@
 //! An event, encoded: its id, its body, its headers.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,7 +40,7 @@ const HEADER_ESCAPES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 ///
 /// A [`Delivery`](crate::Delivery) gets it by reference and sends [`body`](Message::body) with
 /// [`headers`](Message::headers), untouched.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     id: String,
     event_type: String,
@@ -54,6 +55,7 @@ pub struct Message {
 impl Message {
     pub(crate) fn encode<D: Serialize>(
         event: &Event<'_, D>,
+        id: &str,
         extra: &Arc<ExtraHeaders>,
         signer: &Arc<Signer>,
     ) -> Result<Message, DeliveryError> {
@@ -72,7 +74,7 @@ impl Message {
         // An attribute that is there must not be empty, and this one is optional.
         let subject = Some(subject).filter(|subject| !subject.is_empty());
         Ok(Message {
-            id: random_id()?,
+            id: id.to_owned(),
             event_type,
             source,
             subject,
@@ -150,16 +152,38 @@ impl Message {
     }
 }
 
-fn random_id() -> Result<String, DeliveryError> {
+/// `evt_` and a random UUID.
+///
+/// Never fails: where the operating system gives no random bytes, an id that is unique all the same
+/// is better than an event that is lost for want of one.
+pub(crate) fn random_id() -> String {
     let mut random = [0; 16];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| DeliveryError::new("the operating system gave no random bytes for an id"))?;
+    if SystemRandom::new().fill(&mut random).is_err() {
+        // Seeded by the standard library, once for each thread and stepped at every use.
+        let half = |salt: u8| {
+            RandomState::new()
+                .hash_one((salt, SystemTime::now()))
+                .to_ne_bytes()
+        };
+        random[..8].copy_from_slice(&half(0));
+        random[8..].copy_from_slice(&half(1));
+    }
     let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
     let mut id = String::with_capacity("evt_".len() + 32);
     // Writing to a String cannot fail.
     let _ = write!(id, "evt_{}", uuid.simple());
-    Ok(id)
+    id
+}
+
+/// Not the body, which may be large and is nobody's business, nor a header's value.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("event_type", &self.event_type)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The parts in a row, percent-encoded.
@@ -242,7 +266,7 @@ mod tests {
     use super::*;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
-        Message::encode(event, &Arc::default(), &Arc::default())
+        Message::encode(event, "evt_0", &Arc::default(), &Arc::default())
     }
 
     fn header(message: &Message, name: &str) -> Option<String> {
@@ -262,7 +286,7 @@ mod tests {
         .at_unix_ms(1_704_556_800_007);
         let message = message(&event).unwrap();
         let id = message.id();
-        assert!(id.len() == 36 && id.starts_with("evt_"));
+        assert_eq!(id, "evt_0");
         assert_eq!(header(&message, "webhook-id").as_deref(), Some(id));
         assert_eq!(header(&message, "ce-id").as_deref(), Some(id));
         assert_eq!(header(&message, "ce-specversion").as_deref(), Some("1.0"));
@@ -356,7 +380,7 @@ mod tests {
 
     #[test]
     fn ids_are_random_uuids() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id().unwrap()).collect();
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id()).collect();
         assert_eq!(ids.len(), 1000);
         for id in ids {
             let uuid: uuid::Uuid = id.strip_prefix("evt_").unwrap().parse().unwrap();

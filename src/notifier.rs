@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::delivery::{Delivery, Direct, Outcome};
-use crate::error::{ConfigError, DeliveryError, Kind};
+use crate::error::{ConfigError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
-use crate::message::Message;
+use crate::message::{Message, random_id};
 use crate::signature::Signer;
 
 /// The target of all that is logged, whatever file it comes from.
@@ -86,10 +86,9 @@ impl Notifier {
     /// than one that goes to the wrong place or by the wrong road. A service that would rather not
     /// start then uses [`try_from_env`](Notifier::try_from_env).
     pub fn from_env() -> Notifier {
-        Notifier::try_from_env().unwrap_or_else(|error| {
-            log::error!(target: LOG_TARGET, "webhooks are off: {error}");
-            Notifier::disabled()
-        })
+        let (notifier, lines) = Notifier::from_env_or_disabled();
+        lines.into_iter().for_each(log);
+        notifier
     }
 
     /// The notifier that the environment describes.
@@ -99,20 +98,30 @@ impl Notifier {
     /// The first variable that is wrong.
     pub fn try_from_env() -> Result<Notifier, ConfigError> {
         let config = Config::from_env()?;
-        for warning in config.warnings() {
-            log::warn!(target: LOG_TARGET, "{warning}");
-        }
+        config.warnings().iter().cloned().map(warning).for_each(log);
         Ok(Notifier::new(config))
+    }
+
+    /// Says nothing yet, but what there is to say.
+    fn from_env_or_disabled() -> (Notifier, Vec<Line>) {
+        match Config::from_env() {
+            Ok(config) => {
+                let lines = config.warnings().iter().cloned().map(warning).collect();
+                (Notifier::new(config), lines)
+            }
+            Err(error) => {
+                let line = (Level::Error, format!("webhooks are off: {error}"));
+                (Notifier::disabled(), vec![line])
+            }
+        }
     }
 
     /// The notifier that a configuration describes: off if it names no domain. This reads no
     /// environment variable and opens no connection; the first event does.
     pub fn new(config: Config) -> Notifier {
         let Some(endpoint) = config.endpoint else {
-            log::debug!(target: LOG_TARGET, "webhooks are off: OPTERYX_WEBHOOK_DOMAIN is not set");
             return Notifier::disabled();
         };
-        log::debug!(target: LOG_TARGET, "webhooks go to {endpoint}");
         let destination = endpoint.to_string();
         let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
         Notifier::active(
@@ -208,17 +217,20 @@ impl Notifier {
         if !active.filter.admits(event.resource_type(), event.action()) {
             return Outcome::Filtered;
         }
-        // The data's `Serialize`, the delivery and the logger may all be the host's own.
-        catch_unwind(AssertUnwindSafe(|| {
-            match Message::encode(event, &active.headers, &active.signer) {
-                Ok(message) => active.deliver(&message),
-                Err(error) => {
-                    let kind = format!("{}.{}", event.resource_type(), event.action());
-                    active.settle(None, &kind, Outcome::Failed(error))
-                }
+        // The data's `Serialize` and the delivery may be the host's own, and may panic.
+        let id = random_id();
+        let encoded = contained(|| Message::encode(event, &id, &active.headers, &active.signer));
+        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+            Ok(message) => {
+                let outcome = contained(|| active.delivery.deliver(&message))
+                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+                active.settle(&id, message.kind(), outcome)
             }
-        }))
-        .unwrap_or_else(|_| active.panicked())
+            Err(error) => {
+                let kind = format!("{}.{}", event.resource_type(), event.action());
+                active.settle(&id, &kind, Outcome::Failed(error))
+            }
+        }
     }
 
     /// What has come of the events so far.
@@ -251,29 +263,47 @@ impl fmt::Debug for Notifier {
 }
 
 impl Active {
-    fn deliver(&self, message: &Message) -> Outcome {
-        let outcome = self.delivery.deliver(message);
-        self.settle(Some(message.id()), message.kind(), outcome)
-    }
-
     /// Counts and logs an outcome: the one place where either is done.
-    fn settle(&self, id: Option<&str>, kind: &str, outcome: Outcome) -> Outcome {
+    fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);
         let level = match &outcome {
             Outcome::Failed(_) => Level::Warn,
             _ => Level::Debug,
         };
-        let (destination, kind) = (&self.destination, kind.escape_debug());
-        let id = id.unwrap_or("without an id");
-        log::log!(target: LOG_TARGET, level, "webhook {id} ({kind}) to {destination} {outcome}");
+        if log::log_enabled!(target: LOG_TARGET, level) {
+            let (destination, kind) = (&self.destination, kind.escape_debug());
+            // The reason may be an error of the host's own, which writes itself.
+            let line = contained(|| format!("webhook {id} ({kind}) to {destination} {outcome}"));
+            log((
+                level,
+                line.unwrap_or_else(|| format!("webhook {id}: its reason panics")),
+            ));
+        }
         outcome
     }
+}
 
-    fn panicked(&self) -> Outcome {
-        let outcome = Outcome::Failed(DeliveryError::from(Kind::Panicked));
-        // If it was the logger that panicked, it would again.
-        catch_unwind(AssertUnwindSafe(|| self.settle(None, "unknown", outcome)))
-            .unwrap_or_else(|_| Outcome::Failed(DeliveryError::from(Kind::Panicked)))
+/// Something to log.
+type Line = (Level, String);
+
+fn warning(line: String) -> Line {
+    (Level::Warn, line)
+}
+
+/// Logs a line, whatever the host's logger makes of it.
+fn log((level, line): Line) {
+    contained(|| log::log!(target: LOG_TARGET, level, "{line}"));
+}
+
+/// Runs what may be the host's own code, and keeps a panic in it from the host.
+fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            // Dropping it could panic once more.
+            std::mem::forget(payload);
+            None
+        }
     }
 }
 
@@ -310,5 +340,18 @@ impl Counters {
 /// ```
 pub fn notify<D: Serialize>(event: &Event<'_, D>) -> Outcome {
     static NOTIFIER: OnceLock<Notifier> = OnceLock::new();
-    NOTIFIER.get_or_init(Notifier::from_env).notify(event)
+    if let Some(notifier) = NOTIFIER.get() {
+        return notifier.notify(event);
+    }
+    let (made, lines) = Notifier::from_env_or_disabled();
+    let mut is_first = false;
+    let notifier = NOTIFIER.get_or_init(|| {
+        is_first = true;
+        made
+    });
+    // Not while it is made: the logger may itself have something to announce.
+    if is_first {
+        lines.into_iter().for_each(log);
+    }
+    notifier.notify(event)
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ureq::ProxyProtocol;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, split_port};
 use crate::error::ConfigError;
 
 /// The variables, strongest first, for an endpoint of each scheme. `HTTP_PROXY` in capitals is not
@@ -75,6 +75,13 @@ impl ProxyVariables {
                  except the receiver)",
             )
         };
+        // ureq takes a port that is none for 80, and drops a path.
+        let (_, rest) = value.split_once("://").unwrap_or(("http", value));
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (_, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        if address.contains('/') || split_port(address).is_err() {
+            return Err(wrong());
+        }
         let proxy = ureq::Proxy::new(value).map_err(|_| wrong())?;
         if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
             || proxy.host().is_empty()
@@ -86,7 +93,7 @@ impl ProxyVariables {
 
     fn first_of(&self, names: &[&str]) -> Result<Option<(&str, &str)>, ConfigError> {
         let found = names.iter().find_map(|name| {
-            self.0.iter().find(|(set, _)| {
+            self.0.iter().rev().find(|(set, _)| {
                 if cfg!(windows) {
                     set.eq_ignore_ascii_case(name)
                 } else {
@@ -238,7 +245,17 @@ mod tests {
 
     #[test]
     fn a_proxy_that_cannot_be_used_is_an_error_and_not_a_detour() {
-        for value in ["socks5://p:1", "ftp://p", "http://", "not a url", "://"] {
+        for value in [
+            "socks5://p:1",
+            "ftp://p",
+            "http://",
+            "not a url",
+            "://",
+            "http://p:99999",
+            "http://p:",
+            "http://u:w@p:x",
+            "http://p:1/path",
+        ] {
             let error = proxy("example.com", &[("HTTPS_PROXY", value)]).unwrap_err();
             assert_eq!(error.variable(), "HTTPS_PROXY", "{value}");
         }

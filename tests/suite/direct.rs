@@ -139,6 +139,51 @@ fn https_is_judged_by_ssl_cert_file_and_kept_alive() {
 }
 
 #[test]
+fn ssl_cert_dir_is_a_list_and_stands_beside_ssl_cert_file() {
+    let authority = Authority::new();
+    let receiver = Server::start_tls(authority.server(), Connection::answer_all);
+    let domain = format!("localhost:{}", receiver.address().port());
+    let file = authority.file();
+    let dir = file.with_extension("dir");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::copy(&file, dir.join("ca.pem")).unwrap();
+    let dirs = format!("/nonexistent:{}:", dir.display());
+    let stranger = Authority::new().file();
+    for vars in [
+        vec![("SSL_CERT_DIR", dirs.as_str())],
+        vec![
+            ("SSL_CERT_DIR", dirs.as_str()),
+            ("SSL_CERT_FILE", stranger.to_str().unwrap()),
+        ],
+    ] {
+        let outcome = notifier(&domain, vars).notify(&event());
+        assert!(outcome.is_ok(), "{outcome}");
+    }
+    let spaced = format!(" {} ", file.display());
+    assert!(
+        notifier(&domain, [("SSL_CERT_FILE", spaced.as_str())])
+            .notify(&event())
+            .is_ok()
+    );
+    let wrong = [
+        ("SSL_CERT_DIR", dirs.as_str()),
+        ("SSL_CERT_FILE", "/nonexistent"),
+    ];
+    let outcome = notifier(&domain, wrong).notify(&event());
+    assert!(outcome.to_string().contains("/nonexistent"), "{outcome}");
+}
+
+#[test]
+fn a_ca_file_that_is_no_file_is_not_read() {
+    let notifier = notifier("localhost:1", [("SSL_CERT_FILE", "/dev/zero")]);
+    let outcome = crate::support::in_time(Duration::ZERO, || notifier.notify(&event()));
+    assert!(
+        outcome.to_string().contains("/dev/zero is not a file"),
+        "{outcome}"
+    );
+}
+
+#[test]
 fn a_ca_bundle_that_comes_later_is_found_at_the_next_event() {
     let authority = Authority::new();
     let receiver = Server::start_tls(authority.server(), Connection::answer_all);
@@ -307,6 +352,67 @@ fn data_that_panics_is_an_outcome() {
         "{outcome:?}"
     );
     assert!(notifier.notify(&event()).is_ok());
+}
+
+#[test]
+fn a_panic_of_the_hosts_is_contained_and_logged_with_the_id_and_the_kind() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("once more");
+        }
+    }
+    struct Panics;
+    impl opteryx_webhooks::Delivery for Panics {
+        fn deliver(&self, _: &opteryx_webhooks::Message) -> Outcome {
+            std::panic::panic_any(Bomb)
+        }
+    }
+    let notifier = Notifier::with_delivery(Panics);
+    let (outcome, lines) = crate::support::logged::while_running(|| notifier.notify(&event()));
+    assert!(
+        outcome.error().is_some_and(|error| !error.is_retryable()),
+        "{outcome}"
+    );
+    let [(log::Level::Warn, line)] = &lines[..] else {
+        panic!("{lines:?}")
+    };
+    assert!(
+        line.starts_with("webhook evt_") && line.contains("(dataset.create)"),
+        "{line}"
+    );
+    assert_eq!(notifier.stats().failed, 1);
+}
+
+#[test]
+fn a_408_that_was_said_to_an_idle_connection_costs_no_event() {
+    let receiver = Server::start(|mut connection| {
+        connection.request();
+        let _ = connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        connection.request();
+        let _ =
+            connection.send("HTTP/1.1 408 Idle\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    });
+    let notifier = notifier(&receiver.domain(), []);
+    for _ in 0..3 {
+        let outcome = notifier.notify(&event());
+        assert!(outcome.is_ok(), "{outcome}");
+    }
+}
+
+#[test]
+fn a_message_does_not_show_its_body_to_whoever_debugs() {
+    let recorder = opteryx_webhooks::Recorder::new();
+    Notifier::with_delivery(recorder.clone()).notify(&event().with_data("hunter2"));
+    let shown = format!("{recorder:?}");
+    assert!(
+        shown.contains("evt_") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains(&format!("{:?}", b"hunter2")[1..20]),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -128,6 +128,51 @@ fn an_unknown_name_is_a_warning_that_suggests_the_nearest() {
 }
 
 #[test]
+fn a_word_of_the_filter_that_may_be_misspelt_is_a_warning_and_counts_all_the_same() {
+    let warnings = |events| {
+        let vars = [
+            ("OPTERYX_WEBHOOK_DOMAIN", "a.b"),
+            ("OPTERYX_WEBHOOK_EVENTS", events),
+        ];
+        Config::from_vars(vars).unwrap().warnings().to_vec()
+    };
+    assert!(warnings("dataset.create view.* *.delete materialized_view.execute").is_empty());
+    let [warning] = &warnings("datset.create")[..] else {
+        panic!()
+    };
+    assert!(warning.contains("`dataset`"), "{warning}");
+    let [warning] = &warnings("dataset.created")[..] else {
+        panic!()
+    };
+    assert!(warning.contains("`create`"), "{warning}");
+}
+
+#[test]
+fn a_domain_that_names_the_route_already_is_a_warning() {
+    let config = Config::from_vars([("OPTERYX_WEBHOOK_DOMAIN", "example.com/event")]).unwrap();
+    let [warning] = config.warnings() else {
+        panic!("{:?}", config.warnings())
+    };
+    assert!(
+        warning.contains("https://example.com/event/event"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_variable_that_is_set_twice_is_an_error_that_names_it() {
+    let twice = [
+        ("OPTERYX_WEBHOOK_DOMAIN", "a.b"),
+        ("OPTERYX_WEBHOOK_DOMAIN", "c.d"),
+    ];
+    let error = Config::from_vars(twice).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "OPTERYX_WEBHOOK_DOMAIN: is set twice; set it once"
+    );
+}
+
+#[test]
 fn plain_http_is_a_warning_unless_it_stays_on_the_machine() {
     let warnings = |domain| {
         Config::from_vars([("OPTERYX_WEBHOOK_DOMAIN", domain)])
@@ -299,4 +344,94 @@ fn the_environment_alone_switches_it_on() {
         ],
     );
     assert_eq!(receiver.requests().len(), 2);
+}
+
+/// A logger of a host's that is no better than it should be.
+struct Unruly(fn(&log::Record<'_>));
+
+impl log::Log for Unruly {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.target() == "opteryx_webhooks"
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            (self.0)(record);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn install(logger: fn(&log::Record<'_>)) {
+    log::set_boxed_logger(Box::new(Unruly(logger))).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+}
+
+#[test]
+fn a_logger_that_panics_changes_no_outcome() {
+    if child::is_child() {
+        install(|_| panic!("the logger"));
+        let recorder = opteryx_webhooks::Recorder::new();
+        let notifier = Notifier::with_delivery(recorder.clone());
+        assert!(notifier.notify(&event()).is_ok());
+        let stats = notifier.stats();
+        assert_eq!(
+            (recorder.messages().len(), stats.delivered, stats.failed),
+            (1, 1, 0)
+        );
+        assert!(!Notifier::from_env().is_enabled());
+        assert!(matches!(
+            opteryx_webhooks::notify(&event()),
+            Outcome::Disabled
+        ));
+        return;
+    }
+    child::run(
+        "environment::a_logger_that_panics_changes_no_outcome",
+        [("OPTERYX_WEBHOOK_TIMEOUT", "soon")],
+    );
+}
+
+#[test]
+fn a_logger_that_announces_something_itself_does_not_stop_the_process_wide_notifier() {
+    if child::is_child() {
+        install(|_| drop(opteryx_webhooks::notify(&event())));
+        assert!(matches!(
+            opteryx_webhooks::notify(&event()),
+            Outcome::Disabled
+        ));
+        return;
+    }
+    let test = "environment::a_logger_that_announces_something_itself_does_not_stop_the_process_wide_notifier";
+    child::run(test, [("OPTERYX_WEBHOOK_TIMEOUT", "soon")]);
+}
+
+#[test]
+fn a_blank_ssl_cert_file_is_unset() {
+    if child::is_child() {
+        let notifier = Notifier::try_from_env().unwrap();
+        let outcome = notifier.notify(&event());
+        // The system has no CA that vouches for the receiver, but it has some.
+        let error = outcome
+            .error()
+            .expect("nobody vouches for the receiver")
+            .to_string();
+        assert_eq!(error, "the TLS handshake failed");
+        return;
+    }
+    let authority = crate::support::tls::Authority::new();
+    let receiver = Server::start_tls(
+        authority.server(),
+        crate::support::server::Connection::answer_all,
+    );
+    let domain = format!("localhost:{}", receiver.address().port());
+    child::run(
+        "environment::a_blank_ssl_cert_file_is_unset",
+        [
+            ("OPTERYX_WEBHOOK_DOMAIN", domain.as_str()),
+            ("SSL_CERT_FILE", " "),
+            ("SSL_CERT_DIR", ""),
+        ],
+    );
 }

@@ -555,7 +555,35 @@ fn a_proxy_drips_its_answer() {
         ("http_proxy", proxy_url.as_str()),
     ];
     let error = failure(&notifier("http://receiver.example.com", vars));
-    assert!(error.is_timeout(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "timed out after 1.5s during the TLS or proxy handshake"
+    );
+}
+
+#[test]
+fn a_proxy_is_not_there_or_unknown() {
+    let address = server::listener().local_addr().unwrap();
+    for (proxy, expected) in [
+        (format!("http://{address}"), "no connection to the proxy"),
+        (
+            "http://no-such-proxy.invalid".to_owned(),
+            "the proxy's name could not be resolved",
+        ),
+    ] {
+        let vars = [
+            ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
+            ("http_proxy", proxy.as_str()),
+        ];
+        let outcome = in_time(TIMEOUT, || {
+            notifier("http://receiver.example.com", vars).notify(&event())
+        });
+        let error = outcome.error().unwrap();
+        assert!(
+            error.is_timeout() || error.to_string() == expected,
+            "{error}"
+        );
+    }
 }
 
 #[test]

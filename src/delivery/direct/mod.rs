@@ -6,24 +6,24 @@ mod transport;
 
 use std::error::Error as _;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::DateTime;
 use rustls::crypto::CryptoProvider;
-use ureq::http::header::{LOCATION, RETRY_AFTER};
-use ureq::http::{HeaderMap, Request, Response, Uri};
+use ureq::http::header::{CONNECTION, HeaderValue, LOCATION, RETRY_AFTER};
+use ureq::http::{HeaderMap, Request, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body};
 
-use crate::config::Trust;
 use crate::delivery::{Delivery, Outcome};
 use crate::endpoint::Endpoint;
-use crate::error::{DeliveryError, Kind};
+use crate::error::{DeliveryError, Kind, Peer};
 use crate::message::{Message, USER_AGENT};
 use crate::process::PerProcess;
 use crate::proxy::Proxy;
+use crate::trust::Trust;
 
 use attempt::Phase;
 use resolver::Names;
@@ -39,12 +39,23 @@ const MAX_DRAIN_TIME: Duration = Duration::from_millis(500);
 /// How many idle connections are kept: one for each of as many threads that notify at once.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// How long one is kept. Receivers and the balancers before them commonly close after 60 s or more,
-/// and address translators forget after minutes.
+/// How long one is kept. Address translators forget after minutes, and say nothing; receivers close
+/// when they please, which is noticed.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(30);
+
+/// The longest wait that a receiver's `Retry-After` can ask for: a year. More is a mistake, and what
+/// overflows when it is added to a time.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The size of each of a connection's buffers, in bytes, and with it of an answer's head.
 const BUFFER_SIZE: usize = 16 * 1024;
+
+/// A process's agent, once it has been made, and the lock that it is made under.
+#[derive(Default)]
+struct AgentSlot {
+    agent: OnceLock<Agent>,
+    making: Mutex<()>,
+}
 
 /// Delivers to the endpoint over HTTP/1.1, on connections that are kept alive and shared by all
 /// threads.
@@ -55,7 +66,7 @@ pub(crate) struct Direct {
     trust: Trust,
     /// Made at the first event, so that a notifier costs nothing before, and a CA bundle that is
     /// missing then can be there at the next.
-    agents: PerProcess<OnceLock<Agent>>,
+    agents: PerProcess<AgentSlot>,
 }
 
 impl Direct {
@@ -76,14 +87,17 @@ impl Direct {
 
     fn agent(&self) -> Result<&Agent, DeliveryError> {
         let slot = self.agents.get();
-        match slot.get() {
-            Some(agent) => Ok(agent),
-            None => {
-                // Of two threads that get here at once one has worked in vain, once.
-                let agent = self.new_agent(Names::new())?;
-                Ok(slot.get_or_init(|| agent))
-            }
+        if let Some(agent) = slot.agent.get() {
+            return Ok(agent);
         }
+        // Reading the CA certificates takes milliseconds, which threads that begin together should
+        // not each spend.
+        let _making = slot.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = slot.agent.get() {
+            return Ok(agent);
+        }
+        let agent = self.new_agent(Names::new())?;
+        Ok(slot.agent.get_or_init(|| agent))
     }
 
     fn new_agent(&self, names: Names) -> Result<Agent, DeliveryError> {
@@ -93,10 +107,14 @@ impl Direct {
                 .as_ref()
                 .is_some_and(|proxy| proxy.0.protocol() == ureq::ProxyProtocol::Https);
         let roots = if needs_tls {
-            roots(&self.trust)?
+            self.trust.certificates()?
         } else {
             Vec::new()
         };
+        let roots: Vec<_> = roots
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect();
         // The host's own choice, if it made one.
         let provider = CryptoProvider::get_default()
             .cloned()
@@ -132,7 +150,9 @@ impl Direct {
                 names: names.clone(),
             })
             .chain(RustlsConnector::default())
-            .chain(Held);
+            .chain(Held {
+                receiver: self.endpoint.uri().authority().cloned(),
+            });
         Ok(Agent::with_parts(config, connector, names))
     }
 
@@ -141,10 +161,7 @@ impl Direct {
         let agent = self.agent()?;
         let mut request = self.request(message)?;
         let mut result = agent.run(request);
-        if result
-            .as_ref()
-            .is_err_and(|error| was_stale(error, &attempt))
-        {
+        if must_be_sent_again(&result, &attempt) {
             // A connection that was kept alive and has died: nothing was lost yet but time, and the
             // receiver knows the message by its id should it have seen it after all.
             let left = attempt::remaining(self.timeout);
@@ -177,6 +194,12 @@ impl Direct {
         let phase = attempt
             .state()
             .map_or(Phase::Starting, |attempt| attempt.phase);
+        // Behind a proxy nothing but the proxy is ever resolved or connected to.
+        let peer = if self.proxy.is_some() {
+            Peer::Proxy
+        } else {
+            Peer::Receiver
+        };
         let kind = match &error {
             ureq::Error::Timeout(_) => {
                 return Kind::Timeout {
@@ -187,17 +210,18 @@ impl Direct {
             }
             ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::TlsRequired => Kind::Tls,
             ureq::Error::ConnectProxyFailed(_) => Kind::Proxy,
-            ureq::Error::HostNotFound => Kind::Resolve,
+            ureq::Error::HostNotFound => Kind::Resolve { peer },
+            ureq::Error::Protocol(_) if phase == Phase::Handshaking => Kind::Proxy,
             ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => Kind::Protocol,
             ureq::Error::Io(error) if is_tls(error) => Kind::Tls,
             ureq::Error::Io(_) => match phase {
-                Phase::Resolving => Kind::Resolve,
-                Phase::Starting | Phase::Connecting => Kind::Connect,
+                Phase::Resolving => Kind::Resolve { peer },
+                Phase::Starting | Phase::Connecting => Kind::Connect { peer },
                 Phase::Handshaking | Phase::Sending | Phase::Waiting => Kind::Lost {
                     during: phase.description(),
                 },
             },
-            _ => Kind::Connect,
+            _ => Kind::Connect { peer },
         };
         let failure = DeliveryError::from(kind);
         match error {
@@ -215,23 +239,36 @@ impl Delivery for Direct {
     }
 }
 
-/// Whether a kept-alive connection turned out dead before a byte of the answer had come.
-fn was_stale(error: &ureq::Error, attempt: &attempt::Guard) -> bool {
-    let ureq::Error::Io(error) = error else {
+/// Whether a kept-alive connection turned out dead, so that the message is owed another.
+fn must_be_sent_again(
+    result: &Result<Response<Body>, ureq::Error>,
+    attempt: &attempt::Guard,
+) -> bool {
+    let Some(attempt) = attempt.state() else {
         return false;
     };
-    let is_loss = matches!(
-        error.kind(),
-        io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::NotConnected
-    );
-    is_loss
-        && attempt
-            .state()
-            .is_some_and(|attempt| !attempt.connected && !attempt.answered)
+    match result {
+        _ if attempt.connected => false,
+        Err(ureq::Error::Io(error)) => {
+            let is_loss = matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::NotConnected
+            );
+            is_loss && !attempt.answered
+        }
+        // Said to an idle connection as it is closed, and read as the answer to what crossed it on
+        // the way (RFC 9110, 15.5.9).
+        Ok(response) => {
+            let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
+            response.status() == StatusCode::REQUEST_TIMEOUT
+                && response.headers().get(CONNECTION).is_some_and(closes)
+        }
+        Err(_) => false,
+    }
 }
 
 /// rustls reports through `io::Error` while it shakes hands.
@@ -256,7 +293,7 @@ fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
                 .and_then(|location| location.to_str().ok());
             Err(Kind::Redirect {
                 status,
-                location: location.map(without_query),
+                location: location.map(without_secrets),
             }
             .into())
         }
@@ -292,22 +329,31 @@ fn drain(body: &mut Body) {
 }
 
 /// Where a redirect points, without what may be a secret in it.
-fn without_query(location: &str) -> String {
+fn without_secrets(location: &str) -> String {
+    /// Longer ones are nothing that a reader of the log could use.
+    const MAX_LENGTH: usize = 200;
+
     let end = location.find(['?', '#']).unwrap_or(location.len());
-    match location.parse::<Uri>() {
-        Ok(uri) if uri.host().is_some() => {
-            let port = uri
-                .port_u16()
-                .map_or(String::new(), |port| format!(":{port}"));
-            let scheme = uri.scheme_str().unwrap_or("https");
-            format!(
-                "{scheme}://{}{port}{}",
-                uri.host().unwrap_or_default(),
-                uri.path()
-            )
-        }
-        _ => location[..end].to_owned(),
+    let location = &location[..end];
+    let (scheme, rest) = location.split_once("//").unwrap_or(("", location));
+    let (authority, path) = match (scheme, rest.find('/')) {
+        // A path alone has no authority, and may well have an `@`.
+        ("", _) if !location.starts_with("//") => ("", rest),
+        (_, Some(slash)) => rest.split_at(slash),
+        (_, None) => (rest, ""),
+    };
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let slashes = if rest.len() < location.len() {
+        "//"
+    } else {
+        ""
+    };
+    let mut shown: String = format!("{scheme}{slashes}{host}{path}");
+    if let Some((end, _)) = shown.char_indices().nth(MAX_LENGTH) {
+        shown.truncate(end);
+        shown.push('…');
     }
+    shown
 }
 
 /// RFC 9110, 10.2.3: seconds, or a date. A date that has passed is no wait.
@@ -315,32 +361,12 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit are a very long time, not none.
-        return (!value.is_empty()).then(|| Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+        let seconds = Duration::from_secs(value.parse().unwrap_or(u64::MAX));
+        return (!value.is_empty()).then_some(seconds.min(MAX_RETRY_AFTER));
     }
     let date = SystemTime::from(DateTime::parse_from_rfc2822(value).ok()?);
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
-}
-
-/// The CA certificates to judge receivers by: those of `SSL_CERT_FILE` and `SSL_CERT_DIR` where they
-/// are set, else the system's.
-fn roots(trust: &Trust) -> Result<Vec<Certificate<'static>>, DeliveryError> {
-    let found = if trust.file.is_some() || trust.dir.is_some() {
-        rustls_native_certs::load_certs_from_paths(trust.file.as_deref(), trust.dir.as_deref())
-    } else {
-        rustls_native_certs::load_native_certs()
-    };
-    if found.certs.is_empty() {
-        let error = DeliveryError::from(Kind::TrustStore);
-        return Err(match found.errors.into_iter().next() {
-            Some(below) => error.with_source(below),
-            None => error,
-        });
-    }
-    Ok(found
-        .certs
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect())
+    let wait = date.duration_since(now).unwrap_or(Duration::ZERO);
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -357,10 +383,7 @@ mod tests {
         };
         assert_eq!(parsed("120"), Some(Duration::from_secs(120)));
         assert_eq!(parsed("0"), Some(Duration::ZERO));
-        assert_eq!(
-            parsed("99999999999999999999999"),
-            Some(Duration::from_secs(u64::MAX))
-        );
+        assert_eq!(parsed("99999999999999999999999"), Some(MAX_RETRY_AFTER));
         assert_eq!(
             parsed("Sun, 06 Nov 1994 08:49:37 GMT"),
             Some(Duration::from_secs(77))
@@ -376,12 +399,20 @@ mod tests {
 
     #[test]
     fn a_redirect_is_named_without_what_may_be_secret() {
-        assert_eq!(
-            without_query("https://user:pw@a.b:1/c?token=x#y"),
-            "https://a.b:1/c"
-        );
-        assert_eq!(without_query("/login?next=x"), "/login");
-        assert_eq!(without_query("https://a.b/"), "https://a.b/");
+        for (location, shown) in [
+            ("https://user:pw@a.b:1/c?token=x#y", "https://a.b:1/c"),
+            ("https://a.b/", "https://a.b/"),
+            ("https://user:pw@a.b", "https://a.b"),
+            ("//user:pw@host/x", "//host/x"),
+            ("https://user:p@w@host/a b", "https://host/a b"),
+            ("/login?next=x", "/login"),
+            ("/who@where", "/who@where"),
+            ("relative//odd@path", "relative//path"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(location), shown);
+        }
+        assert_eq!(without_secrets(&"/é".repeat(9000)).chars().count(), 201);
     }
 
     #[test]
@@ -395,9 +426,9 @@ mod tests {
             }
         });
         let agent = direct.new_agent(silent).unwrap();
-        assert!(direct.agents.get().set(agent).is_ok());
+        assert!(direct.agents.get().agent.set(agent).is_ok());
         let event = crate::Event::new("create", "view", "w", Some("c"), "v");
-        let message = Message::encode(&event, &Arc::default(), &Arc::default()).unwrap();
+        let message = Message::encode(&event, "evt_0", &Arc::default(), &Arc::default()).unwrap();
         for _ in 0..2 {
             let started = Instant::now();
             let outcome = direct.deliver(&message);

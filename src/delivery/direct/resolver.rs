@@ -23,6 +23,16 @@ use super::attempt::{self, Phase};
 /// long it may be kept.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// How old an answer may be to serve while it is asked for again. An older one waits for the new:
+/// in the cloud an address that was given up is soon somebody else's.
+const MAX_STALE: Duration = Duration::from_secs(5 * 60);
+
+/// How long a lookup may take before another is tried beside it.
+const MAX_LOOKUP: Duration = Duration::from_secs(60);
+
+/// How many lookups of a name may hang at once, each with a thread of its own.
+const MAX_HANGING: u32 = 3;
+
 /// How many addresses of a name are tried at most: what ureq has room for.
 const MAX_ADDRESSES: usize = 16;
 
@@ -41,21 +51,38 @@ fn system_lookup(name: &str) -> io::Result<Vec<SocketAddr>> {
 pub(super) struct Names {
     lookup: Lookup,
     fresh: Duration,
+    max_stale: Duration,
+    max_lookup: Duration,
     stack: usize,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
 }
 
 #[derive(Default)]
 struct Answer {
-    /// The newest addresses, and since when they are known.
-    known: Option<(Vec<SocketAddr>, Instant)>,
+    known: Option<Known>,
     /// The lookup under way, which all who ask wait for.
     pending: Option<Arc<Flight>>,
+    /// How many lookups before that one have not come back.
+    hanging: u32,
+}
+
+/// The newest addresses of a name.
+#[derive(Clone)]
+struct Known {
+    addresses: Vec<SocketAddr>,
+    /// Since when; never, if none of them could be connected to.
+    since: Option<Instant>,
+}
+
+impl Known {
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < age)
+    }
 }
 
 /// A lookup that is under way.
-#[derive(Default)]
 struct Flight {
+    started: Instant,
     result: Mutex<Option<Result<Vec<SocketAddr>, String>>>,
     landed: Condvar,
 }
@@ -69,6 +96,8 @@ impl Names {
         Names {
             lookup,
             fresh: FRESH,
+            max_stale: MAX_STALE,
+            max_lookup: MAX_LOOKUP,
             stack: LOOKUP_STACK,
             answers: Arc::default(),
         }
@@ -76,39 +105,60 @@ impl Names {
 
     /// The addresses of a `host:port`, within the time that is left.
     fn resolve(&self, name: &str, time: Duration) -> Result<Vec<SocketAddr>, Error> {
-        let flight = {
+        let (known, flight) = {
             let mut answers = locked(&self.answers);
             let answer = answers.entry(name.to_owned()).or_default();
-            if let Some((addresses, since)) = &answer.known {
-                let addresses = addresses.clone();
-                // Old addresses serve until the new ones are there: most names never move, and an
-                // event should not wait to hear so. If they have moved, connecting fails, and that
-                // forgets them. The same if no thread can be had for asking.
-                if since.elapsed() >= self.fresh && answer.pending.is_none() {
-                    answer.pending = self.start(name).ok();
-                }
-                return Ok(addresses);
+            let known = answer.known.clone();
+            if let Some(known) = known
+                .as_ref()
+                .filter(|known| known.is_younger_than(self.fresh))
+            {
+                return Ok(known.addresses.clone());
             }
-            match &answer.pending {
-                Some(flight) => Arc::clone(flight),
-                None => {
-                    let flight = self.start(name)?;
-                    answer.pending = Some(Arc::clone(&flight));
-                    flight
-                }
+            let flight = self.flight(name, answer);
+            // Addresses of a few minutes ago serve until the new ones are there: most names never
+            // move, and an event should not wait to hear so.
+            if let Some(known) = known
+                .as_ref()
+                .filter(|known| known.is_younger_than(self.max_stale))
+            {
+                return Ok(known.addresses.clone());
             }
+            (known, flight)
         };
-        match flight.wait(time) {
-            Some(Ok(addresses)) => Ok(addresses),
-            Some(Err(reason)) => Err(Error::Io(io::Error::other(reason))),
-            None => Err(Error::Timeout(ureq::Timeout::Resolve)),
+        // What was known before is better than nothing: a resolver that is down takes nothing along.
+        let or_known = |error| known.map(|known| known.addresses).ok_or(error);
+        match flight {
+            Ok(flight) => match flight.wait(time) {
+                Some(Ok(addresses)) => Ok(addresses),
+                Some(Err(reason)) => or_known(Error::Io(io::Error::other(reason))),
+                None => Err(Error::Timeout(ureq::Timeout::Resolve)),
+            },
+            Err(error) => or_known(Error::Io(error)),
         }
     }
 
-    /// Starts a lookup in a thread of its own, since nothing can stop one that hangs. One that does
-    /// keeps that one thread for this name, however many ask.
+    /// The lookup under way; a new one where there is none, or where it seems to hang.
+    fn flight(&self, name: &str, answer: &mut Answer) -> io::Result<Arc<Flight>> {
+        if let Some(pending) = &answer.pending {
+            let hangs = pending.started.elapsed() >= self.max_lookup;
+            if !hangs || answer.hanging + 1 >= MAX_HANGING {
+                return Ok(Arc::clone(pending));
+            }
+            answer.hanging += 1;
+        }
+        let flight = self.start(name)?;
+        answer.pending = Some(Arc::clone(&flight));
+        Ok(flight)
+    }
+
+    /// Starts a lookup in a thread of its own, since nothing can stop one that hangs.
     fn start(&self, name: &str) -> io::Result<Arc<Flight>> {
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight {
+            started: Instant::now(),
+            result: Mutex::default(),
+            landed: Condvar::new(),
+        });
         let (names, name, landing) = (self.clone(), name.to_owned(), Arc::clone(&flight));
         thread::Builder::new()
             .name("webhook-resolver".to_owned())
@@ -133,12 +183,13 @@ impl Names {
         Ok(flight)
     }
 
-    /// Forgets the addresses of a name that could not be connected to.
+    /// Has a name asked for again whose addresses could not be connected to.
     pub(super) fn forget(&self, uri: &Uri) {
         if let Some(name) = host_and_port(uri)
             && let Some(answer) = locked(&self.answers).get_mut(&name)
+            && let Some(known) = &mut answer.known
         {
-            answer.known = None;
+            known.since = None;
         }
     }
 }
@@ -164,10 +215,17 @@ struct Landing {
 impl Landing {
     fn land(&self, result: Result<Vec<SocketAddr>, String>) {
         if let Some(answer) = locked(&self.names.answers).get_mut(&self.name) {
-            answer.pending = None;
-            // After a failure what was known before stays: a resolver that is down takes nothing along.
+            let is_newest = |pending: &Arc<Flight>| Arc::ptr_eq(pending, &self.flight);
+            if answer.pending.as_ref().is_some_and(is_newest) {
+                answer.pending = None;
+            } else {
+                answer.hanging = answer.hanging.saturating_sub(1);
+            }
             if let Ok(addresses) = &result {
-                answer.known = Some((addresses.clone(), Instant::now()));
+                answer.known = Some(Known {
+                    addresses: addresses.clone(),
+                    since: Some(Instant::now()),
+                });
             }
         }
         *locked(&self.flight.result) = Some(result);
@@ -358,5 +416,54 @@ mod tests {
         assert!(names.resolve("a:1", LONG).is_ok());
         (names.stack, names.fresh) = (1 << 60, Duration::ZERO);
         assert_eq!(names.resolve("a:1", LONG).unwrap(), [address("a:1")]);
+    }
+
+    #[test]
+    fn addresses_that_are_too_old_wait_for_the_new_and_serve_where_there_are_none() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let mut names = Names::with_lookup(|_| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![address("a:1")]),
+            1 => Ok(vec![address("a:2")]),
+            _ => Err(io::Error::other("the resolver is down")),
+        });
+        (names.fresh, names.max_stale) = (Duration::ZERO, Duration::ZERO);
+        assert_eq!(names.resolve("a:9", LONG).unwrap(), [address("a:1")]);
+        assert_eq!(names.resolve("a:9", LONG).unwrap(), [address("a:2")]);
+        assert_eq!(names.resolve("a:9", LONG).unwrap(), [address("a:2")]);
+        assert_eq!(LOOKUPS.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn a_lookup_that_hangs_does_not_keep_the_name_for_ever() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let mut names = Names::with_lookup(|name| {
+            if LOOKUPS.fetch_add(1, Ordering::SeqCst) < 2 {
+                loop {
+                    thread::park();
+                }
+            }
+            Ok(vec![address(name)])
+        });
+        names.max_lookup = Duration::ZERO;
+        let short = Duration::from_millis(20);
+        assert!(names.resolve("a:1", short).is_err());
+        assert!(names.resolve("a:1", short).is_err());
+        assert!(names.resolve("a:1", LONG).is_ok());
+    }
+
+    #[test]
+    fn lookups_that_hang_keep_a_few_threads_at_the_most() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let mut names = Names::with_lookup(|_| {
+            LOOKUPS.fetch_add(1, Ordering::SeqCst);
+            loop {
+                thread::park();
+            }
+        });
+        names.max_lookup = Duration::ZERO;
+        for _ in 0..10 {
+            assert!(names.resolve("a:1", Duration::from_millis(5)).is_err());
+        }
+        assert!(LOOKUPS.load(Ordering::SeqCst) <= MAX_HANGING as usize);
     }
 }

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use ureq::Error;
+use ureq::http::uri::Authority;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
@@ -228,19 +229,24 @@ impl fmt::Debug for Socket {
 
 /// Puts a [`HeldTransport`] outermost.
 #[derive(Debug)]
-pub(super) struct Held;
+pub(super) struct Held {
+    /// Who the request is for, which a proxy on the way is not.
+    pub(super) receiver: Option<Authority>,
+}
 
 impl<In: Transport> Connector<In> for Held {
     type Out = HeldTransport<In>;
 
     fn connect(
         &self,
-        _: &ConnectionDetails<'_>,
+        details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
+        let is_outermost = details.uri.authority() == self.receiver.as_ref();
         Ok(chained.map(|inner| HeldTransport {
             inner,
             held: Vec::new(),
+            is_outermost,
         }))
     }
 }
@@ -250,6 +256,8 @@ impl<In: Transport> Connector<In> for Held {
 pub(super) struct HeldTransport<T> {
     inner: T,
     held: Vec<u8>,
+    /// Whether the request itself goes through here; otherwise what sets the way to it up.
+    is_outermost: bool,
 }
 
 impl<T: Transport> HeldTransport<T> {
@@ -273,7 +281,9 @@ impl<T: Transport> Transport for HeldTransport<T> {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        attempt::enter(Phase::Sending);
+        if self.is_outermost {
+            attempt::enter(Phase::Sending);
+        }
         let output = self.inner.buffers().output();
         let room = output.len().saturating_sub(self.held.len());
         let (fits, over) = output[..amount].split_at(amount.min(room));
@@ -290,7 +300,9 @@ impl<T: Transport> Transport for HeldTransport<T> {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.release(timeout)?;
-        attempt::enter(Phase::Waiting);
+        if self.is_outermost {
+            attempt::enter(Phase::Waiting);
+        }
         let room = self.inner.buffers().input_append_buf().len();
         if room == 0 {
             // A head that fills the whole buffer; reading on would look like the connection's end.
@@ -298,7 +310,7 @@ impl<T: Transport> Transport for HeldTransport<T> {
             return Err(Error::LargeResponseHeader(size, size));
         }
         let arrived = self.inner.await_input(timeout)?;
-        if arrived {
+        if arrived && self.is_outermost {
             attempt::answered();
         }
         Ok(arrived)
