@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "cloud-tasks")]
+use crate::delivery::{Queue, QueueVariables, SiteVariables};
 use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
 use crate::filter::Filter;
@@ -32,19 +34,29 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Variables whose part is still to come. Refused rather than ignored: an operator who sets one
 /// counts on it.
-const NOT_YET: [(&str, &str); 6] = [
-    ("OPTERYX_WEBHOOK_QUEUE", "delivery through Cloud Tasks"),
-    (
-        "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
-        "delivery through Cloud Tasks",
-    ),
-    (
-        "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
-        "delivery through Cloud Tasks",
-    ),
+const NOT_YET: [(&str, &str); 3] = [
     ("OPTERYX_WEBHOOK_OUTBOX", "the outbox"),
     ("OPTERYX_WEBHOOK_RETRY", "the outbox"),
     ("OPTERYX_WEBHOOK_RATE", "the outbox"),
+];
+
+/// Variables that a Cargo feature brings, and the feature.
+const FEATURES: [(&str, &str, bool); 3] = [
+    (
+        "OPTERYX_WEBHOOK_QUEUE",
+        "cloud-tasks",
+        cfg!(feature = "cloud-tasks"),
+    ),
+    (
+        "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
+        "cloud-tasks",
+        cfg!(feature = "cloud-tasks"),
+    ),
+    (
+        "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
+        "cloud-tasks",
+        cfg!(feature = "cloud-tasks"),
+    ),
 ];
 
 /// The variables of ours that are understood, as envy fills them in.
@@ -56,13 +68,22 @@ struct Variables {
     events: Option<String>,
     headers: Option<String>,
     secret: Option<String>,
+    #[cfg(feature = "cloud-tasks")]
+    queue: Option<String>,
+    #[cfg(feature = "cloud-tasks")]
+    oidc_service_account: Option<String>,
+    #[cfg(feature = "cloud-tasks")]
+    oidc_audience: Option<String>,
 }
 
-const KNOWN: [&str; 5] = [
+const KNOWN: [&str; 8] = [
     "OPTERYX_WEBHOOK_DOMAIN",
     "OPTERYX_WEBHOOK_TIMEOUT",
     "OPTERYX_WEBHOOK_EVENTS",
     "OPTERYX_WEBHOOK_HEADERS",
+    "OPTERYX_WEBHOOK_QUEUE",
+    "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
+    "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
     "OPTERYX_WEBHOOK_SECRET",
 ];
 
@@ -79,6 +100,8 @@ pub struct Config {
     pub(crate) signer: Arc<Signer>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) trust: Trust,
+    #[cfg(feature = "cloud-tasks")]
+    pub(crate) queue: Option<Queue>,
     warnings: Vec<String>,
 }
 
@@ -119,6 +142,8 @@ impl Config {
         let mut ours = Vec::new();
         let mut proxies = ProxyVariables::default();
         let mut trust = Trust::default();
+        #[cfg(feature = "cloud-tasks")]
+        let mut sites = SiteVariables::default();
         let mut warnings = Vec::new();
 
         for (name, value) in vars {
@@ -133,6 +158,8 @@ impl Config {
             }
             match name.as_str() {
                 name if trust.take(name, &value) => {}
+                #[cfg(feature = "cloud-tasks")]
+                name if SiteVariables::is_one(name) => sites.set(name, value),
                 name if ProxyVariables::is_one(name) => proxies.set(name, value),
                 name if is_ours(name) => match understood(name)? {
                     Some(known) if ours.iter().any(|(name, _)| name == known) => {
@@ -175,9 +202,21 @@ impl Config {
             .map(Zeroizing::new)
             .map_or(Ok(Signer::default()), |secrets| Signer::parse(&secrets))
             .map_err(|problem| ConfigError::new("OPTERYX_WEBHOOK_SECRET", problem.to_string()))?;
+        #[cfg(feature = "cloud-tasks")]
+        let queue = QueueVariables {
+            queue: variables.queue,
+            oidc_service_account: variables.oidc_service_account,
+            oidc_audience: variables.oidc_audience,
+            sites,
+        }
+        .queue(endpoint.as_ref(), &headers, &proxies)?;
+        #[cfg(feature = "cloud-tasks")]
+        let is_direct = queue.is_none();
+        #[cfg(not(feature = "cloud-tasks"))]
+        let is_direct = true;
         let proxy = match &endpoint {
-            Some(endpoint) => proxies.proxy_for(endpoint)?,
-            None => None,
+            Some(endpoint) if is_direct => proxies.proxy_for(endpoint)?,
+            _ => None,
         };
 
         for (part, nearest) in filter.unfamiliar() {
@@ -215,6 +254,8 @@ impl Config {
             signer: Arc::new(signer),
             proxy,
             trust,
+            #[cfg(feature = "cloud-tasks")]
+            queue,
             warnings,
         })
     }
@@ -229,8 +270,10 @@ impl Config {
 /// No header value, no secret, and no password of a proxy.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("endpoint", &self.endpoint.as_ref().map(ToString::to_string))
+        let mut f = f.debug_struct("Config");
+        #[cfg(feature = "cloud-tasks")]
+        f.field("queue", &self.queue);
+        f.field("endpoint", &self.endpoint.as_ref().map(ToString::to_string))
             .field("timeout", &self.timeout)
             .field("filter", &self.filter)
             .field("headers", &self.headers)
@@ -261,6 +304,15 @@ fn understood(name: &str) -> Result<Option<&'static str>, ConfigError> {
         return Err(ConfigError::new(
             name,
             format!("{part} is not part of this version of opteryx-webhooks; unset it"),
+        ));
+    }
+    if let Some((name, feature, false)) = FEATURES.into_iter().find(|(known, ..)| *known == name) {
+        return Err(ConfigError::new(
+            name,
+            format!(
+                "needs the Cargo feature `{feature}` of opteryx-webhooks, which this program was \
+                 built without; build it in, or unset the variable"
+            ),
         ));
     }
     Ok(KNOWN.into_iter().find(|known| *known == name))

@@ -87,6 +87,19 @@ pub(crate) enum Kind {
         status: u16,
         location: Option<String>,
     },
+    /// Google's credentials gave no access token.
+    #[cfg(feature = "cloud-tasks")]
+    Credentials,
+    /// No connection to Cloud Tasks, or one that was lost.
+    #[cfg(feature = "cloud-tasks")]
+    QueueUnreachable,
+    /// Cloud Tasks answered, but would not have the task.
+    #[cfg(feature = "cloud-tasks")]
+    Queue {
+        /// The gRPC code's name.
+        code: &'static str,
+        retryable: bool,
+    },
     /// Something panicked on the way: the data's own `Serialize`, or a delivery.
     Panicked,
     /// What a delivery of the host's reports.
@@ -147,7 +160,8 @@ impl DeliveryError {
     /// Whether the same message may be accepted later.
     ///
     /// As [Standard Webhooks] has it, every answer but `410 Gone` is worth another attempt. What
-    /// cannot be encoded, or is too large, never is.
+    /// cannot be encoded, or is too large, never is; nor is what Cloud Tasks calls an invalid
+    /// argument.
     ///
     /// [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     pub fn is_retryable(&self) -> bool {
@@ -158,6 +172,8 @@ impl DeliveryError {
             | Kind::Panicked
             | Kind::Status { status: 410, .. } => false,
             Kind::Other { retryable, .. } => retryable,
+            #[cfg(feature = "cloud-tasks")]
+            Kind::Queue { retryable, .. } => retryable,
             _ => true,
         }
     }
@@ -227,6 +243,15 @@ impl fmt::Display for DeliveryError {
                     "the receiver answered {status}, which is neither success nor a redirect to anywhere"
                 )
             }
+            #[cfg(feature = "cloud-tasks")]
+            Kind::Credentials => f.write_str(
+                "Google's credentials gave no access token for Cloud Tasks: \
+                 GOOGLE_APPLICATION_CREDENTIALS, gcloud's own or the metadata server must provide one",
+            ),
+            #[cfg(feature = "cloud-tasks")]
+            Kind::QueueUnreachable => f.write_str("no connection to Cloud Tasks"),
+            #[cfg(feature = "cloud-tasks")]
+            Kind::Queue { code, .. } => write!(f, "Cloud Tasks answered {code}"),
             Kind::Panicked => f.write_str("a panic on the way, caught"),
             Kind::Other { reason, .. } => f.write_str(reason),
         }

@@ -10,6 +10,8 @@ use log::Level;
 use serde::Serialize;
 
 use crate::config::Config;
+#[cfg(feature = "cloud-tasks")]
+use crate::delivery::CloudTasks;
 use crate::delivery::{Delivery, Direct, Outcome};
 use crate::error::{ConfigError, Kind};
 use crate::event::Event;
@@ -19,7 +21,7 @@ use crate::message::{Message, random_id};
 use crate::signature::Signer;
 
 /// The target of all that is logged, whatever file it comes from.
-const LOG_TARGET: &str = "opteryx_webhooks";
+pub(crate) const LOG_TARGET: &str = "opteryx_webhooks";
 
 /// Where messages go that a host delivers itself, for the log.
 const HOSTS_OWN: &str = "the host's own delivery";
@@ -117,11 +119,25 @@ impl Notifier {
     }
 
     /// The notifier that a configuration describes: off if it names no domain. This reads no
-    /// environment variable and opens no connection; the first event does.
+    /// environment variable and opens no connection; the first event does. (Where the configuration
+    /// names a queue of Cloud Tasks, that event has Google's library look for credentials, which
+    /// does read the environment.)
     pub fn new(config: Config) -> Notifier {
         let Some(endpoint) = config.endpoint else {
             return Notifier::disabled();
         };
+        #[cfg(feature = "cloud-tasks")]
+        if let Some(queue) = config.queue {
+            let destination = format!("{endpoint} through {}", queue.path);
+            let tasks = CloudTasks::new(endpoint, queue, config.timeout, config.trust);
+            return Notifier::active(
+                config.filter,
+                config.headers,
+                config.signer,
+                Box::new(tasks),
+                destination,
+            );
+        }
         let destination = endpoint.to_string();
         let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
         Notifier::active(

@@ -1,8 +1,12 @@
 //! The roads that a message can take, and what came of it.
 
+#[cfg(feature = "cloud-tasks")]
+mod cloud_tasks;
 mod direct;
 mod recorder;
 
+#[cfg(feature = "cloud-tasks")]
+pub(crate) use cloud_tasks::{CloudTasks, Queue, QueueVariables, SiteVariables};
 pub(crate) use direct::Direct;
 pub use recorder::Recorder;
 

@@ -10,6 +10,7 @@
 
 mod arrow_types;
 mod cloud_events;
+mod cloud_tasks;
 mod contexts;
 mod direct;
 mod environment;

@@ -7,6 +7,8 @@ pub mod listening;
 pub mod logged;
 pub mod node;
 pub mod python;
+pub mod queue_server;
+pub mod relay;
 pub mod server;
 pub mod tls;
 

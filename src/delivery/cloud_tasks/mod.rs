@@ -1,0 +1,134 @@
+//! Through a queue of Google Cloud Tasks: one call that stores a task, one deadline.
+//!
+//! gRPC is asynchronous and the caller is not, or is so in a runtime of its own that must not be
+//! blocked on. So everything asynchronous lives in one thread, the [`Worker`]'s; the caller hands it
+//! a task and waits with a time limit.
+
+mod connection;
+mod credentials;
+mod queue;
+mod reason;
+mod retry;
+mod service;
+mod task;
+mod variables;
+mod worker;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::delivery::{Delivery, Outcome};
+use crate::endpoint::Endpoint;
+use crate::error::{DeliveryError, Kind};
+use crate::message::Message;
+use crate::process::PerProcess;
+use crate::trust::Trust;
+
+pub(crate) use queue::Queue;
+pub(crate) use variables::{QueueVariables, SiteVariables};
+
+use connection::Settings;
+use worker::{Answer, Worker};
+
+/// How long past the deadline the worker's own account of a failure is waited for. It says more than
+/// that the time is up.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Puts messages into a queue, as tasks that deliver them to the endpoint.
+pub(crate) struct CloudTasks {
+    endpoint: Endpoint,
+    queue: Queue,
+    timeout: Duration,
+    settings: Settings,
+    /// Made at the first event, and anew after one that left it unusable.
+    workers: PerProcess<Mutex<Option<Arc<Worker>>>>,
+}
+
+impl CloudTasks {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        queue: Queue,
+        timeout: Duration,
+        trust: Trust,
+    ) -> CloudTasks {
+        let settings = Settings {
+            site: queue.site.clone(),
+            timeout,
+            proxy: queue.proxy.clone(),
+            trust,
+        };
+        CloudTasks {
+            endpoint,
+            queue,
+            timeout,
+            settings,
+            workers: PerProcess::new(),
+        }
+    }
+
+    fn worker(&self) -> Result<Arc<Worker>, DeliveryError> {
+        let mut slot = self.slot();
+        if let Some(worker) = &*slot {
+            return Ok(Arc::clone(worker));
+        }
+        let worker = Worker::start(self.settings.clone()).map_err(|error| {
+            DeliveryError::new("the thread that speaks to Cloud Tasks could not be started")
+                .with_source(error)
+        })?;
+        Ok(Arc::clone(slot.insert(Arc::new(worker))))
+    }
+
+    /// The next event gets a new worker. Who still waits for this one goes on waiting.
+    fn discard(&self, worker: &Arc<Worker>) {
+        let mut slot = self.slot();
+        if slot
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, worker))
+        {
+            *slot = None;
+        }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Worker>>> {
+        let slot = self.workers.get();
+        // A panic while it was held left a worker or none, and either will do.
+        slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(&self, message: &Message) -> Result<Outcome, DeliveryError> {
+        let deadline = Instant::now() + self.timeout;
+        let creation = Arc::new(task::creation(&self.queue, &self.endpoint, message));
+        let name = self.queue.path.task(message.id());
+
+        // An earlier event may have left a dead worker, so the second is a new one.
+        for _ in 0..2 {
+            let worker = self.worker()?;
+            match worker.create(&creation, deadline, deadline + GRACE) {
+                Answer::Stored => return Ok(Outcome::Enqueued { task: name }),
+                Answer::Failed(error) => return Err(error),
+                Answer::Stuck(error) => {
+                    self.discard(&worker);
+                    return Err(error);
+                }
+                Answer::Late => {
+                    self.discard(&worker);
+                    return Err(Kind::Timeout {
+                        limit: self.timeout,
+                        during: "without a word from the thread that speaks to Cloud Tasks",
+                    }
+                    .into());
+                }
+                Answer::Gone => self.discard(&worker),
+            }
+        }
+        Err(DeliveryError::new(
+            "the thread that speaks to Cloud Tasks panicked",
+        ))
+    }
+}
+
+impl Delivery for CloudTasks {
+    fn deliver(&self, message: &Message) -> Outcome {
+        self.enqueue(message).into()
+    }
+}

@@ -1,0 +1,311 @@
+//! Cloud Tasks as seen from the worker's runtime: one connection, one set of credentials, and the
+//! attempts at a call.
+
+use std::error::Error as _;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gcloud_sdk::google::cloud::tasks::v2::CreateTaskRequest;
+use gcloud_sdk::google::cloud::tasks::v2::cloud_tasks_client::CloudTasksClient;
+use tokio::time::{timeout, timeout_at};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Status};
+
+use super::connection::{Connection, Settings, is_tls};
+use super::credentials::Credentials;
+use super::queue::Site;
+use super::reason::{excerpt, without_values};
+use super::retry;
+use crate::error::{Chain, DeliveryError, Kind};
+use crate::notifier::LOG_TARGET;
+
+/// Cloud Tasks routes a call by this; nothing else than the real service looks at it.
+const ROUTING_HEADER: &str = "x-goog-request-params";
+
+/// How long an attempt may take on a connection that has served before, if another one can follow:
+/// it may have died without a sign. Half of what is left, where that is less.
+const MAX_ON_USED_CONNECTION: Duration = Duration::from_secs(3);
+
+/// How often an access token is asked for in one go, where it fails for a reason that passes. A
+/// machine that has no credentials looks like that as well, and must not cost every event its time.
+const MAX_CREDENTIAL_ATTEMPTS: u32 = 3;
+
+/// The service, with what has been set up to speak to it.
+pub(super) struct Service {
+    settings: Settings,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Arc<Connection>>,
+    credentials: Option<Credentials>,
+}
+
+/// Why an attempt failed, and what that means for the next.
+pub(super) struct Failure {
+    pub(super) error: DeliveryError,
+    /// Whether nothing will succeed any more on this worker.
+    pub(super) is_stuck: bool,
+    next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// No further attempt.
+    Never,
+    /// One after a pause.
+    AfterPause,
+    /// One after a pause, a few times.
+    Sparingly,
+    /// One at once, by other means than this one's.
+    AtOnce,
+}
+
+impl Failure {
+    fn new(error: DeliveryError, next: Next) -> Failure {
+        Failure {
+            error,
+            is_stuck: false,
+            next,
+        }
+    }
+
+    /// No other attempt can succeed.
+    pub(super) fn last(error: DeliveryError) -> Failure {
+        Failure::new(error, Next::Never)
+    }
+
+    /// It may pass, or may not.
+    pub(super) fn passing(error: DeliveryError) -> Failure {
+        Failure::new(error, Next::Sparingly)
+    }
+
+    /// Nothing will succeed any more on this worker.
+    pub(super) fn stuck(error: DeliveryError) -> Failure {
+        Failure {
+            is_stuck: true,
+            ..Failure::last(error)
+        }
+    }
+}
+
+impl Service {
+    pub(super) fn new(settings: Settings) -> Service {
+        Service {
+            settings,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Has a task created, in as many attempts as the deadline allows.
+    pub(super) async fn create(
+        &self,
+        creation: &CreateTaskRequest,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let (mut failed, mut renewals) = (0, 0);
+        let mut answer = None;
+        loop {
+            let is_renewal = renewals > 0;
+            let mut failure = match self.attempt(creation, deadline, is_renewal).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            failed += 1;
+            if !failure.error.is_timeout() {
+                answer = None;
+            } else if let Some(answer) = answer.take() {
+                // It says more than that the time was up before another came.
+                failure.error = answer;
+            }
+            let pause = match failure.next {
+                Next::Never => return Err(failure),
+                Next::Sparingly if failed >= MAX_CREDENTIAL_ATTEMPTS => return Err(failure),
+                Next::AtOnce if is_renewal => return Err(failure),
+                Next::AtOnce => {
+                    renewals += 1;
+                    Duration::ZERO
+                }
+                Next::AfterPause | Next::Sparingly => retry::pause(failed, draw()),
+            };
+            if Instant::now() + pause >= deadline {
+                return Err(failure);
+            }
+            log::debug!(
+                target: LOG_TARGET,
+                "attempt {failed} to enqueue failed, another follows in {pause:?}: {}",
+                Chain(&failure.error)
+            );
+            if !failure.error.is_timeout() {
+                answer = Some(failure.error);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        creation: &CreateTaskRequest,
+        deadline: Instant,
+        is_renewal: bool,
+    ) -> Result<(), Failure> {
+        let connection = self.connection()?;
+        let mut request = Request::new(creation.clone());
+        *request.metadata_mut() = self.metadata(deadline).await?;
+        let routing = format!("parent={}", creation.parent).parse();
+        let routing = routing.map_err(|_| Failure::last(Kind::Encoding.into()))?;
+        request.metadata_mut().insert(ROUTING_HEADER, routing);
+
+        let left = deadline.saturating_duration_since(Instant::now());
+        let may_follow = connection.has_served() && !is_renewal;
+        let limit = if may_follow {
+            (left / 2).min(MAX_ON_USED_CONNECTION)
+        } else {
+            left
+        };
+        let mut service = CloudTasksClient::new(connection.channel.clone());
+        let answer = timeout(limit, service.create_task(request)).await;
+        match answer {
+            Ok(Ok(_)) => {
+                connection.serves();
+                Ok(())
+            }
+            // Stored by an attempt before this one, whose answer was lost.
+            Ok(Err(status)) if status.code() == Code::AlreadyExists => Ok(()),
+            Ok(Err(status)) => Err(self.refused(status, creation, &connection)),
+            Err(_) => {
+                self.forget_connection(&connection);
+                let error = DeliveryError::from(Kind::Timeout {
+                    limit: self.settings.timeout,
+                    during: "while connecting to Cloud Tasks or waiting for its answer",
+                });
+                Err(if may_follow {
+                    Failure::new(error, Next::AtOnce)
+                } else {
+                    Failure::last(error)
+                })
+            }
+        }
+    }
+
+    /// What an answer other than OK means.
+    fn refused(
+        &self,
+        status: Status,
+        creation: &CreateTaskRequest,
+        connection: &Arc<Connection>,
+    ) -> Failure {
+        let code = status.code();
+        if let Some(below) = status.source() {
+            // Not an answer, but a connection that could not be made or was lost.
+            self.forget_connection(connection);
+            let is_tls = is_tls(below);
+            let kind = if is_tls {
+                Kind::Tls
+            } else {
+                Kind::QueueUnreachable
+            };
+            let error = DeliveryError::from(kind).with_source(excerpt(&Chain(below).to_string()));
+            // What is wrong with a certificate is so a second later.
+            let next = if is_tls {
+                Next::Never
+            } else {
+                Next::AfterPause
+            };
+            return Failure::new(error, next);
+        }
+        connection.serves();
+        if code == Code::Unknown {
+            // Also what a channel answers that has broken down on this side, for good.
+            self.forget_connection(connection);
+        }
+        let kind = Kind::Queue {
+            code: retry::name(code),
+            retryable: !retry::is_final(code),
+        };
+        let mut error = DeliveryError::from(kind);
+        if !status.message().is_empty() {
+            error = error.with_source(without_values(status.message(), creation));
+        }
+        match code {
+            // A token may have been revoked before its time: a new one shows.
+            Code::Unauthenticated => {
+                self.state().credentials = None;
+                Failure::new(error, Next::AtOnce)
+            }
+            // Other credentials may be in place by the next event.
+            Code::PermissionDenied => {
+                self.state().credentials = None;
+                Failure::last(error)
+            }
+            code if retry::can_mend(code) => Failure::new(error, Next::AfterPause),
+            _ => Failure::last(error),
+        }
+    }
+
+    /// The access token, where the service wants one.
+    async fn metadata(&self, deadline: Instant) -> Result<MetadataMap, Failure> {
+        if let Site::Emulator { .. } = self.settings.site {
+            return Ok(MetadataMap::new());
+        }
+        let known = self.state().credentials.clone();
+        let given = timeout_at(deadline.into(), async {
+            let credentials = match known {
+                Some(credentials) => credentials,
+                None => {
+                    let found = Credentials::find().await?;
+                    // All that wait at once wait for the same token.
+                    self.state().credentials.get_or_insert(found).clone()
+                }
+            };
+            credentials.metadata().await
+        })
+        .await;
+        match given {
+            Ok(Ok(metadata)) => Ok(metadata),
+            Ok(Err(failure)) => {
+                self.state().credentials = None;
+                Err(failure)
+            }
+            // The library's request for a token has no time limit and cannot be cancelled; it ends
+            // with the worker.
+            Err(_) => Err(Failure::stuck(
+                Kind::Timeout {
+                    limit: self.settings.timeout,
+                    during: "while waiting for an access token from Google's credentials",
+                }
+                .into(),
+            )),
+        }
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>, Failure> {
+        let mut state = self.state();
+        if let Some(connection) = &state.connection {
+            return Ok(Arc::clone(connection));
+        }
+        let connection = Connection::new(&self.settings).map_err(Failure::last)?;
+        Ok(Arc::clone(state.connection.insert(Arc::new(connection))))
+    }
+
+    /// The next attempt gets a new connection, unless another has made one already.
+    fn forget_connection(&self, connection: &Arc<Connection>) {
+        let mut state = self.state();
+        let is_current = |current: &Arc<Connection>| Arc::ptr_eq(current, connection);
+        if state.connection.as_ref().is_some_and(is_current) {
+            state.connection = None;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A number from 0 to 1, another every time.
+fn draw() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    random as f64 / u64::MAX as f64
+}
