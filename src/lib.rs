@@ -2,7 +2,7 @@
 //!
 //! A catalog service links this crate and calls [`notify`] when a dataset or a view has been
 //! created. The environment alone says where the event goes: straight to a receiver's
-//! `https://$OPTERYX_WEBHOOK_DOMAIN/event`, or nowhere. The operation that is announced has already
+//! `https://$OPTERYX_WEBHOOK_DOMAIN/event`, through a queue of Google Cloud Tasks, or nowhere. The operation that is announced has already
 //! happened, so announcing it never breaks it, panics in it or holds it up for longer than a set
 //! time.
 //!
@@ -43,7 +43,8 @@
 //! - A connection that was kept alive and turns out dead costs no event: it is replaced once, with
 //!   the same message.
 //! - A notifier that is off, or that leaves the event out, encodes nothing and allocates nothing.
-//! - An event that could not be delivered directly is gone: it is logged and counted, not kept.
+//! - An event that could not be delivered, or not be stored in its queue, is gone: it is logged and
+//!   counted, not kept.
 //!
 //! # On the wire
 //!
@@ -67,9 +68,13 @@
 //!
 //! # Features
 //!
+//! - `cloud-tasks` (default): delivery through Google Cloud Tasks where `OPTERYX_WEBHOOK_QUEUE` is set.
+//!   Without it that variable is a [`ConfigError`].
 //! - `arrow`: [`Schema`] from an `arrow_schema::Schema`, its types written as PyArrow writes them.
 //!
-//! TLS is rustls with ring, unless the host has installed a default provider of its own.
+//! TLS is rustls with ring, unless the host has installed a default provider of its own. Google's
+//! library for credentials needs such a default: where there is none, the first event that goes to
+//! Cloud Tasks with credentials installs ring's, for the whole process.
 
 #[cfg(feature = "arrow")]
 mod arrow;

@@ -32,7 +32,7 @@ use worker::{Answer, Worker};
 
 /// How long past the deadline the worker's own account of a failure is waited for. It says more than
 /// that the time is up.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Puts messages into a queue, as tasks that deliver them to the endpoint.
 pub(crate) struct CloudTasks {

@@ -268,8 +268,8 @@ fn what_does_not_pass_in_time_fails_with_the_reason_and_the_next_event_succeeds(
     ] {
         let server = QueueServer::start();
         server.always(Reply::Refuse(code, "the server's reason"));
-        let notifier = notifier(&server, [("OPTERYX_WEBHOOK_TIMEOUT", "0.5")]);
-        let outcome = in_time(Duration::from_millis(500), || notifier.notify(&event()));
+        let notifier = notifier(&server, [("OPTERYX_WEBHOOK_TIMEOUT", "1.5")]);
+        let outcome = in_time(Duration::from_millis(1500), || notifier.notify(&event()));
         let error = outcome.error().expect(name);
         assert_eq!(error.to_string(), format!("Cloud Tasks answered {name}"));
         assert_eq!(error.source().unwrap().to_string(), "the server's reason");
@@ -286,8 +286,8 @@ fn where_the_time_runs_out_the_last_answer_is_told_if_there_was_one() {
     let server = QueueServer::start();
     let mut replies = vec![Reply::Hang, Reply::Refuse(Code::Unavailable, "draining")];
     server.answer(move |_| replies.pop().unwrap_or(Reply::Hang));
-    let notifier = notifier(&server, [("OPTERYX_WEBHOOK_TIMEOUT", "0.5")]);
-    let outcome = in_time(Duration::from_millis(500), || notifier.notify(&event()));
+    let notifier = notifier(&server, [("OPTERYX_WEBHOOK_TIMEOUT", "1.5")]);
+    let outcome = in_time(Duration::from_millis(1500), || notifier.notify(&event()));
     let error = outcome.error().unwrap();
     assert_eq!(error.to_string(), "Cloud Tasks answered UNAVAILABLE");
     assert_eq!(error.source().unwrap().to_string(), "draining");
