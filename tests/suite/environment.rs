@@ -49,6 +49,23 @@ fn a_wrong_value_is_an_error_that_names_the_variable_and_hides_the_value() {
     }
 }
 
+/// `cargo test --no-default-features` runs this.
+#[cfg(not(feature = "cloud-tasks"))]
+#[test]
+fn a_variable_whose_feature_is_not_built_in_is_an_error_that_names_the_feature() {
+    for name in [
+        "OPTERYX_WEBHOOK_QUEUE",
+        "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
+        "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
+    ] {
+        let error = error(name, "hunter2");
+        assert!(
+            error.contains("`cloud-tasks`") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
+
 #[test]
 fn unset_empty_and_blank_are_the_same() {
     for blank in ["", " ", "\t \n"] {

@@ -10,6 +10,7 @@
 
 mod arrow_types;
 mod cloud_events;
+#[cfg(feature = "cloud-tasks")]
 mod cloud_tasks;
 mod contexts;
 mod direct;

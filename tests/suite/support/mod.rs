@@ -7,7 +7,9 @@ pub mod listening;
 pub mod logged;
 pub mod node;
 pub mod python;
+#[cfg(feature = "cloud-tasks")]
 pub mod queue_server;
+#[cfg(feature = "cloud-tasks")]
 pub mod relay;
 pub mod server;
 pub mod tls;
@@ -54,6 +56,7 @@ pub fn in_time(timeout: Duration, notify: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 /// Waits for what another thread or process brings about; fails loudly if it never does.
+#[cfg(feature = "cloud-tasks")]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
