@@ -7,6 +7,7 @@ that is one `whsec_` secret, or several separated by spaces.
 """
 
 import argparse
+import hashlib
 import os
 import re
 import sys
@@ -54,6 +55,8 @@ class SeenIds:
 
 WEBHOOKS = webhooks()
 SEEN_IDS = SeenIds(10_000)
+# One message at a time, so that an attempt that comes while another is dealt with learns how that ends.
+DEALING = threading.Lock()
 
 
 def is_authentic():
@@ -74,15 +77,18 @@ def receive():
     if WEBHOOKS and not is_authentic():
         abort(401)
 
-    message_id = request.headers.get("webhook-id")
-    if message_id and not SEEN_IDS.insert(message_id):
-        return jsonify(status="ok")
-    try:
-        show(request.json)
-    except BaseException:
-        # It could not be dealt with, so it may come again.
-        SEEN_IDS.remove(message_id)
-        raise
+    message_id = request.headers.get("webhook-id", "").encode("utf-8", "surrogatepass")
+    # By its digest, since an unsigned id may be as long as its sender likes.
+    digest = hashlib.sha256(message_id).digest()
+    with DEALING:
+        if message_id and not SEEN_IDS.insert(digest):
+            return jsonify(status="ok")
+        try:
+            show(request.json)
+        except BaseException:
+            # It could not be dealt with, so it may come again.
+            SEEN_IDS.remove(digest)
+            raise
     return jsonify(status="ok")
 
 

@@ -153,11 +153,13 @@ impl Config {
             };
             let name = canonical(name);
             let value = value.into();
+            if trust.take(&name, &value) {
+                continue;
+            }
             if value.to_str().is_some_and(|value| value.trim().is_empty()) {
                 continue;
             }
             match name.as_str() {
-                name if trust.take(name, &value) => {}
                 #[cfg(feature = "cloud-tasks")]
                 name if SiteVariables::is_one(name) => sites.set(name, value),
                 name if ProxyVariables::is_one(name) => proxies.set(name, value),
@@ -209,7 +211,7 @@ impl Config {
             oidc_audience: variables.oidc_audience,
             sites,
         }
-        .queue(endpoint.as_ref(), &headers, &proxies)?;
+        .queue(endpoint.as_ref(), &headers, &proxies, &trust, &mut warnings)?;
         #[cfg(feature = "cloud-tasks")]
         let is_direct = queue.is_none();
         #[cfg(not(feature = "cloud-tasks"))]

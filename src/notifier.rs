@@ -21,7 +21,7 @@ use crate::message::{Message, random_id};
 use crate::signature::Signer;
 
 /// The target of all that is logged, whatever file it comes from.
-pub(crate) const LOG_TARGET: &str = "opteryx_webhooks";
+const LOG_TARGET: &str = "opteryx_webhooks";
 
 /// Where messages go that a host delivers itself, for the log.
 const HOSTS_OWN: &str = "the host's own delivery";

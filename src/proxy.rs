@@ -14,6 +14,12 @@ use crate::error::ConfigError;
 /// too ([httpoxy](https://httpoxy.org)).
 const FOR_HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const FOR_HTTP: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
+/// What Google's library goes by when it asks for an access token; in capitals, too.
+#[cfg(feature = "cloud-tasks")]
+const FOR_METADATA: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+/// Where it asks: the metadata server of a machine at Google.
+#[cfg(feature = "cloud-tasks")]
+pub(crate) const METADATA_SERVERS: [&str; 2] = ["metadata.google.internal", "169.254.169.254"];
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 /// The proxy variables as they stand in the environment.
@@ -29,6 +35,7 @@ impl ProxyVariables {
         FOR_HTTPS
             .into_iter()
             .chain(FOR_HTTP)
+            .chain(["HTTP_PROXY"])
             .chain(EXCEPTIONS)
             .any(|known| {
                 if cfg!(windows) {
@@ -89,6 +96,22 @@ impl ProxyVariables {
             return Err(wrong());
         }
         Ok(Some(Proxy(proxy)))
+    }
+
+    /// The variable that puts a proxy between Google's library and the metadata server.
+    #[cfg(feature = "cloud-tasks")]
+    pub(crate) fn before_metadata_server(&self) -> Option<&str> {
+        let (name, _) = self.first_of(&FOR_METADATA).ok()??;
+        let exceptions = self
+            .first_of(&EXCEPTIONS)
+            .ok()?
+            .map_or("", |(_, value)| value);
+        let is_excepted = |host: &&str| {
+            exceptions
+                .split(',')
+                .any(|exception| excepts(exception.trim(), host, 80))
+        };
+        (!METADATA_SERVERS.iter().all(is_excepted)).then_some(name)
     }
 
     fn first_of(&self, names: &[&str]) -> Result<Option<(&str, &str)>, ConfigError> {

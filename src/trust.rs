@@ -17,11 +17,27 @@ use crate::error::{DeliveryError, Kind};
 pub(crate) struct Trust {
     file: Option<PathBuf>,
     dirs: Vec<PathBuf>,
+    /// The one of the two that is blank or not trimmed, which is nothing here and a path elsewhere.
+    #[cfg(feature = "cloud-tasks")]
+    pub(crate) untidy: Option<&'static str>,
 }
 
 impl Trust {
     /// Takes the variable if it is one of these two.
     pub(crate) fn take(&mut self, name: &str, value: &OsString) -> bool {
+        #[cfg(feature = "cloud-tasks")]
+        if let Some(known) = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+            .into_iter()
+            .find(|known| *known == name)
+            && value
+                .to_str()
+                .is_some_and(|value| value.trim() != value || value.is_empty())
+        {
+            self.untidy = Some(known);
+        }
+        if value.to_str().is_some_and(|value| value.trim().is_empty()) {
+            return false;
+        }
         match name {
             "SSL_CERT_FILE" => self.file = Some(path(value)),
             // A list, as OpenSSL has it.

@@ -63,7 +63,8 @@ pub enum Outcome {
     },
     /// It is on disk, and will be delivered.
     Stored,
-    /// It was not delivered, and will not be.
+    /// It is not known to have been delivered, and this notifier does nothing more about it. After a
+    /// timeout or a lost connection it may have arrived all the same.
     Failed(DeliveryError),
 }
 

@@ -14,6 +14,7 @@ mod task;
 mod variables;
 mod worker;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,14 +35,25 @@ use worker::{Answer, Worker};
 /// that the time is up.
 const GRACE: Duration = Duration::from_millis(200);
 
+/// How many of the threads there may be at once: one, and those that were given up and hang.
+const MAX_ALIVE: usize = 8;
+
 /// Puts messages into a queue, as tasks that deliver them to the endpoint.
 pub(crate) struct CloudTasks {
     endpoint: Endpoint,
     queue: Queue,
     timeout: Duration,
     settings: Settings,
+    workers: PerProcess<Workers>,
+}
+
+/// A process's workers.
+#[derive(Default)]
+struct Workers {
     /// Made at the first event, and anew after one that left it unusable.
-    workers: PerProcess<Mutex<Option<Arc<Worker>>>>,
+    current: Mutex<Option<Arc<Worker>>>,
+    /// How many threads there are, with those that hang.
+    alive: Arc<AtomicUsize>,
 }
 
 impl CloudTasks {
@@ -71,7 +83,14 @@ impl CloudTasks {
         if let Some(worker) = &*slot {
             return Ok(Arc::clone(worker));
         }
-        let worker = Worker::start(self.settings.clone()).map_err(|error| {
+        let alive = &self.workers.get().alive;
+        if alive.load(Ordering::Relaxed) >= MAX_ALIVE {
+            return Err(DeliveryError::new(
+                "the threads that speak to Cloud Tasks hang, most likely reading a file of \
+                 credentials or CA certificates",
+            ));
+        }
+        let worker = Worker::start(self.settings.clone(), alive).map_err(|error| {
             DeliveryError::new("the thread that speaks to Cloud Tasks could not be started")
                 .with_source(error)
         })?;
@@ -90,7 +109,7 @@ impl CloudTasks {
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Worker>>> {
-        let slot = self.workers.get();
+        let slot = &self.workers.get().current;
         // A panic while it was held left a worker or none, and either will do.
         slot.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,32 +1,88 @@
 //! Reasons that came from outside, as far as they may be told.
 
+use std::collections::HashMap;
+
 use gcloud_sdk::google::cloud::tasks::v2::CreateTaskRequest;
 use gcloud_sdk::google::cloud::tasks::v2::task::MessageType;
 
 /// How much of a reason that came from outside is kept, in bytes.
 const MAX_REASON: usize = 1024;
 
-/// The service's reason without what it may quote of the task's headers and body.
-pub(super) fn without_values(reason: &str, creation: &CreateTaskRequest) -> String {
-    /// A shorter value stands in other words by chance, and keeps no secret.
-    const MIN_VALUE: usize = 6;
+/// How many bytes in a row a reason may share with a header's value. Fewer stand in other words by
+/// chance, and give no secret away.
+const MAX_SHARED_WITH_HEADER: usize = 5;
 
-    let mut reason = reason.to_owned();
+/// The same with the body, which has many words that stand in any reason.
+const MAX_SHARED_WITH_BODY: usize = 15;
+
+/// The service's reason without what it may quote of the task's headers and body, whole or in part.
+pub(super) fn without_values(reason: &str, creation: &CreateTaskRequest) -> String {
+    let reason = excerpt(reason);
     let message = creation
         .task
         .as_ref()
         .and_then(|task| task.message_type.as_ref());
-    if let Some(MessageType::HttpRequest(request)) = message {
-        let headers = request.headers.iter().filter(|(name, _)| !is_public(name));
-        // `Bearer` and what follows it, in parts, too.
-        let values =
-            headers.flat_map(|(_, value)| std::iter::once(value.as_str()).chain(value.split(' ')));
-        let body = std::str::from_utf8(&request.body).ok();
-        for value in values.chain(body).filter(|value| value.len() >= MIN_VALUE) {
-            reason = reason.replace(value, "…");
+    let Some(MessageType::HttpRequest(request)) = message else {
+        return reason;
+    };
+    let mut is_quoted = vec![false; reason.len()];
+    let headers = request.headers.iter().filter(|(name, _)| !is_public(name));
+    for (_, value) in headers {
+        mark_shared(
+            &mut is_quoted,
+            &reason,
+            value.as_bytes(),
+            MAX_SHARED_WITH_HEADER + 1,
+        );
+    }
+    mark_shared(
+        &mut is_quoted,
+        &reason,
+        &request.body,
+        MAX_SHARED_WITH_BODY + 1,
+    );
+    shown(&reason, &is_quoted)
+}
+
+/// The reason without what stands between quotation marks in it.
+pub(super) fn without_quotes(reason: &str) -> String {
+    let mut is_quoted = vec![false; reason.len()];
+    let (mut within, mut escaped) = (false, false);
+    for (position, byte) in reason.bytes().enumerate() {
+        let is_mark = byte == b'"' && !escaped;
+        is_quoted[position] = within && !is_mark;
+        within ^= is_mark;
+        escaped = byte == b'\\' && !escaped;
+    }
+    shown(reason, &is_quoted)
+}
+
+/// Marks what the reason shares with the secret, in runs of this length and more.
+fn mark_shared(is_quoted: &mut [bool], reason: &str, secret: &[u8], run: usize) {
+    let mut runs: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (position, bytes) in reason.as_bytes().windows(run).enumerate() {
+        runs.entry(bytes).or_default().push(position);
+    }
+    for position in secret
+        .windows(run)
+        .filter_map(|bytes| runs.get(bytes))
+        .flatten()
+    {
+        is_quoted[*position..position + run].fill(true);
+    }
+}
+
+/// The text, with an ellipsis for each stretch that is marked.
+fn shown(text: &str, is_hidden: &[bool]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (position, character) in text.char_indices() {
+        if !is_hidden[position] {
+            shown.push(character);
+        } else if !shown.ends_with('…') {
+            shown.push('…');
         }
     }
-    excerpt(&reason)
+    shown
 }
 
 /// Whether a header's value is no secret.
@@ -62,7 +118,7 @@ mod tests {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-            body: b"{\"secret\":1}".to_vec(),
+            body: b"{\"secret\":1234567}".to_vec(),
             ..Default::default()
         };
         let creation = CreateTaskRequest {
@@ -75,14 +131,34 @@ mod tests {
         for (reason, told) in [
             ("the database is down", "the database is down"),
             ("bad: 'Bearer hunter2'", "bad: '…'"),
-            ("bad token hunter2", "bad token …"),
+            ("bad: 'Bearer hun...'", "bad: '…...'"),
+            ("bad token hunter2", "bad token…"),
             (
                 "bad app.opteryx.dataset.create",
                 "bad app.opteryx.dataset.create",
             ),
-            ("body {\"secret\":1}", "body …"),
+            ("body {\"secret\":1234567, …", "body …, …"),
         ] {
             assert_eq!(without_values(reason, &creation), told);
+        }
+    }
+
+    #[test]
+    fn nothing_between_quotation_marks_is_told() {
+        for (reason, told) in [
+            (
+                "invalid type: string \"ya29.a\", expected",
+                "invalid type: string \"…\", expected",
+            ),
+            (
+                r#"[404] b"no \"such\" account" again"#,
+                r#"[404] b"…" again"#,
+            ),
+            ("an end that is \"missing", "an end that is \"…"),
+            ("nothing", "nothing"),
+            ("\"\"", "\"\""),
+        ] {
+            assert_eq!(without_quotes(reason), told);
         }
     }
 

@@ -18,7 +18,6 @@ use super::queue::Site;
 use super::reason::{excerpt, without_values};
 use super::retry;
 use crate::error::{Chain, DeliveryError, Kind};
-use crate::notifier::LOG_TARGET;
 
 /// Cloud Tasks routes a call by this; nothing else than the real service looks at it.
 const ROUTING_HEADER: &str = "x-goog-request-params";
@@ -31,6 +30,14 @@ const MAX_ON_USED_CONNECTION: Duration = Duration::from_secs(3);
 /// machine that has no credentials looks like that as well, and must not cost every event its time.
 const MAX_CREDENTIAL_ATTEMPTS: u32 = 3;
 
+/// How old credentials must be to be found anew after PERMISSION_DENIED: others may be in place by
+/// then. Finding them at every event would cost more than the event.
+const DENIED_CREDENTIALS: Duration = Duration::from_secs(60);
+
+/// How often in a row a token may be given up waiting for before the worker is: each leaves a request
+/// for it behind, which only the worker's end ends.
+const MAX_GIVEN_UP: u32 = 4;
+
 /// The service, with what has been set up to speak to it.
 pub(super) struct Service {
     settings: Settings,
@@ -40,7 +47,18 @@ pub(super) struct Service {
 #[derive(Default)]
 struct State {
     connection: Option<Arc<Connection>>,
-    credentials: Option<Credentials>,
+    credentials: Option<Known>,
+    /// Credentials that were given up waiting for. They may have got their token since.
+    slow: Option<Credentials>,
+    /// How often in a row a token was given up waiting for.
+    given_up: u32,
+}
+
+/// Credentials in use.
+#[derive(Clone)]
+struct Known {
+    credentials: Credentials,
+    since: Instant,
 }
 
 /// Why an attempt failed, and what that means for the next.
@@ -133,11 +151,6 @@ impl Service {
             if Instant::now() + pause >= deadline {
                 return Err(failure);
             }
-            log::debug!(
-                target: LOG_TARGET,
-                "attempt {failed} to enqueue failed, another follows in {pause:?}: {}",
-                Chain(&failure.error)
-            );
             if !failure.error.is_timeout() {
                 answer = Some(failure.error);
             }
@@ -173,7 +186,10 @@ impl Service {
                 Ok(())
             }
             // Stored by an attempt before this one, whose answer was lost.
-            Ok(Err(status)) if status.code() == Code::AlreadyExists => Ok(()),
+            Ok(Err(status)) if status.code() == Code::AlreadyExists => {
+                connection.serves();
+                Ok(())
+            }
             Ok(Err(status)) => Err(self.refused(status, creation, &connection)),
             Err(_) => {
                 self.forget_connection(&connection);
@@ -181,10 +197,11 @@ impl Service {
                     limit: self.settings.timeout,
                     during: "while connecting to Cloud Tasks or waiting for its answer",
                 });
-                Err(if may_follow {
-                    Failure::new(error, Next::AtOnce)
-                } else {
-                    Failure::last(error)
+                Err(match may_follow {
+                    true => Failure::new(error, Next::AtOnce),
+                    false if connection.has_served() => Failure::last(error),
+                    // Perhaps for a name lookup that hangs, and would hold up those that follow.
+                    false => Failure::stuck(error),
                 })
             }
         }
@@ -237,7 +254,9 @@ impl Service {
             }
             // Other credentials may be in place by the next event.
             Code::PermissionDenied => {
-                self.state().credentials = None;
+                let is_old = |known: &Known| known.since.elapsed() >= DENIED_CREDENTIALS;
+                let mut state = self.state();
+                state.credentials.take_if(|known| is_old(known));
                 Failure::last(error)
             }
             code if retry::can_mend(code) => Failure::new(error, Next::AfterPause),
@@ -250,35 +269,75 @@ impl Service {
         if let Site::Emulator { .. } = self.settings.site {
             return Ok(MetadataMap::new());
         }
-        let known = self.state().credentials.clone();
-        let given = timeout_at(deadline.into(), async {
-            let credentials = match known {
-                Some(credentials) => credentials,
-                None => {
-                    let found = Credentials::find().await?;
-                    // All that wait at once wait for the same token.
-                    self.state().credentials.get_or_insert(found).clone()
-                }
-            };
-            credentials.metadata().await
-        })
-        .await;
-        match given {
-            Ok(Ok(metadata)) => Ok(metadata),
-            Ok(Err(failure)) => {
-                self.state().credentials = None;
-                Err(failure)
+        match timeout_at(deadline.into(), self.token(deadline)).await {
+            Ok(Ok(metadata)) => {
+                self.state().given_up = 0;
+                Ok(metadata)
             }
-            // The library's request for a token has no time limit and cannot be cancelled; it ends
-            // with the worker.
-            Err(_) => Err(Failure::stuck(
-                Kind::Timeout {
+            Ok(Err(failure)) => Err(failure),
+            // The library's request for a token has no time limit and cannot be cancelled.
+            Err(_) => {
+                let error = DeliveryError::from(Kind::Timeout {
                     limit: self.settings.timeout,
                     during: "while waiting for an access token from Google's credentials",
+                });
+                let mut state = self.state();
+                if let Some(known) = state.credentials.take() {
+                    state.slow = Some(known.credentials);
                 }
-                .into(),
-            )),
+                state.given_up += 1;
+                Err(match state.given_up >= MAX_GIVEN_UP {
+                    true => Failure::stuck(error),
+                    false => Failure::last(error),
+                })
+            }
         }
+    }
+
+    async fn token(&self, deadline: Instant) -> Result<MetadataMap, Failure> {
+        let known = self.state().credentials.clone();
+        if let Some(known) = known {
+            match known.credentials.metadata().await {
+                Ok(metadata) => return Ok(metadata),
+                // They keep an error for good, so it may be an hour old: others are asked anew.
+                Err(_) => self.forget_credentials(&known.credentials),
+            }
+        }
+        let slow = self.state().slow.take();
+        if let Some(slow) = slow
+            && let Ok(Ok(metadata)) = timeout(
+                // They may just have needed longer; the other half is for new ones.
+                deadline.saturating_duration_since(Instant::now()) / 2,
+                slow.metadata(),
+            )
+            .await
+        {
+            self.know(slow);
+            return Ok(metadata);
+        }
+        let found = self.know(Credentials::find().await?);
+        let metadata = found.metadata().await;
+        if metadata.is_err() {
+            self.forget_credentials(&found);
+        }
+        metadata
+    }
+
+    /// Those in use from now on. All that wait at once wait for the same token.
+    fn know(&self, credentials: Credentials) -> Credentials {
+        let since = Instant::now();
+        let known = Known { credentials, since };
+        self.state()
+            .credentials
+            .get_or_insert(known)
+            .credentials
+            .clone()
+    }
+
+    /// The next attempt finds others, unless another has found some already.
+    fn forget_credentials(&self, credentials: &Credentials) {
+        let is_theirs = |known: &mut Known| known.credentials.is(credentials);
+        self.state().credentials.take_if(is_theirs);
     }
 
     fn connection(&self) -> Result<Arc<Connection>, Failure> {

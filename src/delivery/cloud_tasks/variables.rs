@@ -6,7 +6,8 @@ use super::queue::{Oidc, Queue, QueuePath, Site};
 use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
 use crate::headers::ExtraHeaders;
-use crate::proxy::{Proxy, ProxyVariables};
+use crate::proxy::{METADATA_SERVERS, Proxy, ProxyVariables};
+use crate::trust::Trust;
 
 const QUEUE: &str = "OPTERYX_WEBHOOK_QUEUE";
 const ACCOUNT: &str = "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT";
@@ -65,6 +66,8 @@ impl QueueVariables {
         endpoint: Option<&Endpoint>,
         headers: &ExtraHeaders,
         proxies: &ProxyVariables,
+        trust: &Trust,
+        warnings: &mut Vec<String>,
     ) -> Result<Option<Queue>, ConfigError> {
         let QueueVariables {
             queue,
@@ -118,8 +121,34 @@ impl QueueVariables {
             return Err(ConfigError::new("OPTERYX_WEBHOOK_HEADERS", problem));
         }
         let proxy = match &site {
-            Site::Google { url } => proxy_for(url, proxies)?,
-            Site::Emulator { .. } => None,
+            Site::Google { url } => {
+                if let Some(variable) = trust.untidy {
+                    return Err(ConfigError::new(
+                        variable,
+                        format!(
+                            "is blank or has spaces around it, which Google's library takes for a \
+                             path; unset or trim it where {QUEUE} is set"
+                        ),
+                    ));
+                }
+                if let Some(variable) = proxies.before_metadata_server() {
+                    warnings.push(format!(
+                        "{variable}: Google's library would ask the metadata server for access \
+                         tokens through this proxy; NO_PROXY should name {}",
+                        METADATA_SERVERS.join(" and ")
+                    ));
+                }
+                proxy_for(url, proxies)?
+            }
+            Site::Emulator { url } => {
+                if Endpoint::parse(url).is_ok_and(|emulator| emulator.is_exposed()) {
+                    warnings.push(format!(
+                        "{EMULATOR}: {url} is not this machine, and is spoken to in plain text: \
+                         events and their headers cross the network in clear text"
+                    ));
+                }
+                None
+            }
         };
         Ok(Some(Queue {
             path,

@@ -4,6 +4,7 @@ use std::io;
 use std::mem;
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -32,6 +33,15 @@ pub(super) struct Worker {
     pid: u32,
 }
 
+/// Counts a thread for as long as it is kept.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 struct Job {
     creation: Arc<CreateTaskRequest>,
     deadline: Instant,
@@ -51,11 +61,17 @@ pub(super) enum Answer {
 }
 
 impl Worker {
-    pub(super) fn start(settings: Settings) -> io::Result<Worker> {
+    /// Starts the thread, which counts as alive until it ends.
+    pub(super) fn start(settings: Settings, alive: &Arc<AtomicUsize>) -> io::Result<Worker> {
         let (jobs, queue) = channel(MAX_WAITING);
+        alive.fetch_add(1, Ordering::Relaxed);
+        let alive = Alive(Arc::clone(alive));
         thread::Builder::new()
             .name("opteryx-webhooks".to_owned())
-            .spawn(move || run(settings, queue))?;
+            .spawn(move || {
+                let _alive = alive;
+                run(settings, queue);
+            })?;
         Ok(Worker {
             jobs: Some(jobs),
             pid: process::id(),

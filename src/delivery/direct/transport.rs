@@ -24,7 +24,7 @@ const MAX_CONNECT_WHILE_OTHERS: Duration = Duration::from_secs(1);
 
 /// The steps in which a socket's timeout is set. Rounding up to them leaves the kernel's setting as
 /// it is from one event to the next, and makes a wait that much longer at most.
-const TIMEOUT_STEP: Duration = Duration::from_millis(50);
+const TIMEOUT_STEP: Duration = Duration::from_millis(10);
 
 /// Opens the TCP connection, trying one address after the other.
 pub(super) struct Dial {
@@ -338,8 +338,8 @@ mod tests {
     #[test]
     fn a_timeout_is_rounded_up_to_the_next_step_and_never_to_zero() {
         let ms = Duration::from_millis;
-        assert_eq!(rounded_up(Duration::from_nanos(1)), ms(50));
-        assert_eq!(rounded_up(ms(50)), ms(50));
+        assert_eq!(rounded_up(Duration::from_nanos(1)), ms(10));
+        assert_eq!(rounded_up(ms(10)), ms(10));
         assert_eq!(rounded_up(ms(9_999)), ms(10_000));
         assert_eq!(rounded_up(Duration::MAX), Duration::MAX);
     }

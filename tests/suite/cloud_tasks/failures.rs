@@ -91,6 +91,22 @@ fn a_connection_that_has_died_without_a_sign_is_replaced_within_the_same_event()
 }
 
 #[test]
+fn a_connection_that_served_an_already_exists_and_died_is_replaced_as_well() {
+    let server = QueueServer::start();
+    let relay = Relay::to(server.address());
+    let notifier = impatient(relay.address());
+    let mut is_first = true;
+    // Stored, but the answer is lost with the connection: the next attempt finds the task there.
+    server.answer(move |_| match std::mem::take(&mut is_first) {
+        true => Reply::StoreAndHangUp,
+        false => Reply::Store,
+    });
+    succeeds(&notifier, &server);
+    relay.freeze_open();
+    succeeds(&notifier, &server);
+}
+
+#[test]
 fn a_server_that_is_not_there() {
     let mut server = QueueServer::start();
     let notifier = impatient(server.address());

@@ -125,6 +125,12 @@ impl Drop for Sender {
 #[derive(Clone, Copy, PartialEq)]
 enum Metadata {
     Token,
+    /// A token that must be renewed at once.
+    ShortLived,
+    /// The token, but only after longer than a notification may take.
+    Slow,
+    /// A token where a description of one should be.
+    Bare,
     Hang,
     NotFound,
     Garbage,
@@ -194,7 +200,15 @@ impl Google {
 
 fn answer(connection: &mut Connection, behaviour: Metadata) {
     let token = format!(r#"{{"access_token":"{TOKEN}","expires_in":3599,"token_type":"Bearer"}}"#);
+    let short_lived = token.replace("3599", "1");
+    let bare = format!("\"{TOKEN}\"");
+    if behaviour == Metadata::Slow {
+        thread::sleep(TIMEOUT + Duration::from_millis(100));
+    }
     let (status, body) = match behaviour {
+        Metadata::ShortLived => ("200 OK", short_lived.as_str()),
+        Metadata::Slow => ("200 OK", token.as_str()),
+        Metadata::Bare => ("200 OK", bare.as_str()),
         Metadata::Token | Metadata::Hang => ("200 OK", token.as_str()),
         Metadata::Garbage => ("200 OK", "<html>Welcome to the hotel</html>"),
         Metadata::NotFound => ("404 Not Found", "no service account"),
@@ -305,6 +319,66 @@ fn a_metadata_server_that_answers_garbage() {
         "{error}"
     );
     assert!(!error.contains("hotel"), "{error}");
+}
+
+#[test]
+fn a_metadata_server_whose_answer_is_itself_a_secret() {
+    let error = recovers_from(Metadata::Bare);
+    assert!(
+        error.contains("Google's credentials gave no access token"),
+        "{error}"
+    );
+    assert!(!error.contains(TOKEN), "{error}");
+}
+
+#[test]
+fn a_metadata_server_that_failed_while_nobody_asked_costs_no_event_afterwards() {
+    let google = Google::start();
+    google.set(Metadata::ShortLived);
+    let mut sender = Sender::start(google.sender());
+    sender.notify().unwrap();
+    google.set(Metadata::NotFound);
+    let asked = google.metadata.requests().len();
+    // Google's library renews the token by itself, and keeps the error that it gets.
+    crate::support::eventually("the token is renewed, in vain", || {
+        google.metadata.requests().len() > asked
+    });
+    google.set(Metadata::Token);
+    sender.notify().unwrap();
+}
+
+#[test]
+fn a_metadata_server_that_is_slower_than_a_notification_may_be_serves_the_next() {
+    let google = Google::start();
+    google.set(Metadata::Slow);
+    let mut sender = Sender::start(google.sender());
+    let error = sender.notify().unwrap_err();
+    assert!(error.starts_with("timeout: "), "{error}");
+    let recovered = (0..3).any(|_| sender.notify().is_ok());
+    assert!(
+        recovered,
+        "the token that came too late for one event is there for another"
+    );
+}
+
+#[test]
+fn credentials_in_a_pipe_are_refused_and_keep_no_thread() {
+    let google = Google::start();
+    let path = empty_folder().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut command = google.sender();
+    command.env("GOOGLE_APPLICATION_CREDENTIALS", &path);
+    let mut sender = Sender::start(command);
+    for _ in 0..3 {
+        let error = sender.notify().unwrap_err();
+        assert!(error.contains("not a file"), "{error}");
+    }
 }
 
 #[test]

@@ -104,6 +104,55 @@ fn an_oidc_token_is_asked_for_where_a_service_account_is_set() {
 }
 
 #[test]
+fn a_ca_variable_that_googles_library_would_misread_is_an_error() {
+    let queue = [
+        ("OPTERYX_WEBHOOK_DOMAIN", "a.b"),
+        ("OPTERYX_WEBHOOK_QUEUE", QUEUE),
+    ];
+    for (name, value) in [
+        ("SSL_CERT_FILE", ""),
+        ("SSL_CERT_FILE", " /ca.pem"),
+        ("SSL_CERT_DIR", " "),
+    ] {
+        let vars = queue.into_iter().chain([(name, value)]);
+        assert_eq!(Config::from_vars(vars).unwrap_err().variable(), name);
+        // It is Google's library alone that cannot.
+        let emulator = ("CLOUD_TASKS_EMULATOR_HOST", "localhost:1");
+        Config::from_vars(queue.into_iter().chain([(name, value), emulator])).unwrap();
+        Config::from_vars([queue[0], (name, value)]).unwrap();
+    }
+}
+
+#[test]
+fn what_would_give_secrets_away_on_the_road_to_google_is_a_warning() {
+    let queue = [
+        ("OPTERYX_WEBHOOK_DOMAIN", "a.b"),
+        ("OPTERYX_WEBHOOK_QUEUE", QUEUE),
+    ];
+    let warnings = |vars: &[(&'static str, &'static str)]| {
+        let config = Config::from_vars(queue.iter().chain(vars).copied()).unwrap();
+        config.warnings().join("\n")
+    };
+    assert!(warnings(&[("HTTP_PROXY", "http://p:1")]).contains("metadata.google.internal"));
+    assert!(
+        warnings(&[
+            ("http_proxy", "http://p:1"),
+            ("NO_PROXY", "google.internal")
+        ])
+        .contains("169.254")
+    );
+    let excepted = ("NO_PROXY", "metadata.google.internal, 169.254.169.254");
+    assert_eq!(warnings(&[("http_proxy", "http://p:1"), excepted]), "");
+    assert!(
+        warnings(&[("CLOUD_TASKS_EMULATOR_HOST", "emulator.example.com:1")]).contains("clear text")
+    );
+    assert_eq!(
+        warnings(&[("CLOUD_TASKS_EMULATOR_HOST", "127.0.0.1:1")]),
+        ""
+    );
+}
+
+#[test]
 fn variables_that_contradict_each_other_are_errors() {
     const QUEUE_SET: (&str, &str) = ("OPTERYX_WEBHOOK_QUEUE", QUEUE);
     const ACCOUNT: (&str, &str) = ("OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT", "a@p.iam");
