@@ -25,6 +25,7 @@
 //!         Data::DatasetCreated(dataset) => println!("created at {:?}", dataset.location),
 //!         _ => println!("{} {}", notification.resource_type(), notification.action()),
 //!     }
+//!     // Where that can fail: `seen.remove(attempt.id())` and answer 500, and it comes again.
 //!     Ok(200)
 //! }
 //!
