@@ -17,6 +17,15 @@ fn impatient(domain: &str) -> Notifier {
     notifier(domain, [("OPTERYX_WEBHOOK_TIMEOUT", SECONDS)])
 }
 
+fn impatient_trusting(authority: &Authority, domain: &str) -> Notifier {
+    let file = authority.file();
+    let vars = [
+        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
+        ("SSL_CERT_FILE", file.to_str().unwrap()),
+    ];
+    notifier(domain, vars)
+}
+
 /// Notifies twice, so that a connection left over from the first is tried as well, and expects the
 /// same error both times.
 fn failure(notifier: &Notifier) -> DeliveryError {
@@ -147,13 +156,10 @@ fn reads_so_slowly_that_the_body_never_ends() {
 fn stalls_in_the_tls_handshake() {
     let authority = Authority::new();
     let receiver = Server::start(Connection::stay_silent);
-    let vars = [
-        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
-        ("SSL_CERT_FILE", authority.file().to_str().unwrap()),
-    ]
-    .map(|(name, value)| (name, value.to_owned()));
-    let vars = vars.iter().map(|(name, value)| (*name, value.as_str()));
-    let error = failure(&notifier(&receiver.address().to_string(), vars));
+    let error = failure(&impatient_trusting(
+        &authority,
+        &receiver.address().to_string(),
+    ));
     assert_eq!(
         error.to_string(),
         "timed out after 1.5s during the TLS or proxy handshake"
@@ -163,7 +169,6 @@ fn stalls_in_the_tls_handshake() {
 #[test]
 fn drips_the_tls_handshake() {
     let authority = Authority::new();
-    let file = authority.file();
     let receiver = Server::start(|mut connection| {
         // A record header that promises more than ever comes.
         connection.drip(
@@ -175,11 +180,7 @@ fn drips_the_tls_handshake() {
             DRIP,
         );
     });
-    let vars = [
-        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
-        ("SSL_CERT_FILE", file.to_str().unwrap()),
-    ];
-    let notifier = notifier(&receiver.address().to_string(), vars);
+    let notifier = impatient_trusting(&authority, &receiver.address().to_string());
     let outcome = in_time(TIMEOUT, || notifier.notify(&event()));
     // rustls may see at once that this is no handshake; what counts is that nobody waits longer.
     assert!(!outcome.is_ok(), "{outcome:?}");
@@ -189,15 +190,8 @@ fn drips_the_tls_handshake() {
 fn has_a_certificate_that_nobody_trusts() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let receiver = Server::start_tls(stranger.server(), Connection::answer_all);
-    let file = authority.file();
-    let vars = [
-        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
-        ("SSL_CERT_FILE", file.to_str().unwrap()),
-    ];
-    let error = failure(&notifier(
-        &format!("localhost:{}", receiver.address().port()),
-        vars,
-    ));
+    let domain = format!("localhost:{}", receiver.address().port());
+    let error = failure(&impatient_trusting(&authority, &domain));
     assert_eq!(error.to_string(), "the TLS handshake failed");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("certificate"), "{source}");
@@ -207,30 +201,28 @@ fn has_a_certificate_that_nobody_trusts() {
 #[test]
 fn has_a_certificate_for_another_name() {
     let authority = Authority::new();
-    let receiver = Server::start_tls(authority.server(), Connection::answer_all);
-    let file = authority.file();
-    let vars = [
-        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
-        ("SSL_CERT_FILE", file.to_str().unwrap()),
-    ];
-    let domain = format!("catalog.localhost:{}", receiver.address().port());
-    let outcome = in_time(TIMEOUT, || notifier(&domain, vars).notify(&event()));
-    assert!(!outcome.is_ok(), "{outcome:?}");
+    let receiver = Server::start_tls(
+        authority.server_for(&["elsewhere.example"]),
+        Connection::answer_all,
+    );
+    let domain = format!("localhost:{}", receiver.address().port());
+    let error = failure(&impatient_trusting(&authority, &domain));
+    assert_eq!(error.to_string(), "the TLS handshake failed");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("not valid for name"), "{source}");
     assert_eq!(receiver.requests().len(), 0);
 }
 
 #[test]
 fn speaks_plain_http_where_tls_is_expected() {
     let authority = Authority::new();
-    let file = authority.file();
     let receiver = Server::start(|mut connection| {
         let _ = connection.send("HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    let vars = [
-        ("OPTERYX_WEBHOOK_TIMEOUT", SECONDS),
-        ("SSL_CERT_FILE", file.to_str().unwrap()),
-    ];
-    let error = failure(&notifier(&receiver.address().to_string(), vars));
+    let error = failure(&impatient_trusting(
+        &authority,
+        &receiver.address().to_string(),
+    ));
     assert_eq!(error.to_string(), "the TLS handshake failed");
 }
 

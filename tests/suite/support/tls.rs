@@ -40,8 +40,13 @@ impl Authority {
 
     /// A server's side of TLS for `localhost` and 127.0.0.1.
     pub fn server(&self) -> Arc<ServerConfig> {
-        let mut params =
-            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        self.server_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// The same for other names.
+    pub fn server_for(&self, names: &[&str]) -> Arc<ServerConfig> {
+        let names = names.iter().map(|name| (*name).to_owned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).unwrap();
         params
             .distinguished_name
             .push(DnType::CommonName, "a receiver of the tests");
