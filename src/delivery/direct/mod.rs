@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use chrono::DateTime;
 use rustls::crypto::CryptoProvider;
 use ureq::http::header::{CONNECTION, HeaderValue, LOCATION, RETRY_AFTER};
-use ureq::http::{HeaderMap, Request, Response, StatusCode};
+use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body};
@@ -180,13 +180,21 @@ impl Direct {
     }
 
     fn request<'m>(&self, message: &'m Message) -> Result<Request<&'m [u8]>, DeliveryError> {
-        let mut request = Request::post(self.endpoint.uri().clone());
-        for (name, value) in message.headers() {
-            request = request.header(name, value.as_ref());
+        let unsendable =
+            |error: ureq::http::Error| DeliveryError::from(Kind::Encoding).with_source(error);
+        let fields = message.headers();
+        // With room for ureq's own, so that it never grows.
+        let mut headers = HeaderMap::with_capacity(fields.len() + 4);
+        for (name, value) in fields {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| unsendable(e.into()))?;
+            let value = HeaderValue::from_str(&value).map_err(|e| unsendable(e.into()))?;
+            headers.append(name, value);
         }
-        request
-            .body(message.body())
-            .map_err(|error| DeliveryError::from(Kind::Encoding).with_source(error))
+        let mut request = Request::new(message.body());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint.uri().clone();
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     /// What ureq's error means to an operator.
