@@ -126,27 +126,24 @@ impl Notifier {
         let Some(endpoint) = config.endpoint else {
             return Notifier::disabled();
         };
+        let Config {
+            filter,
+            headers,
+            signer,
+            ..
+        } = config;
+        let active = |delivery, destination| {
+            Notifier::active(filter, headers, signer, delivery, destination)
+        };
         #[cfg(feature = "cloud-tasks")]
         if let Some(queue) = config.queue {
             let destination = format!("{endpoint} through {}", queue.path);
             let tasks = CloudTasks::new(endpoint, queue, config.timeout, config.trust);
-            return Notifier::active(
-                config.filter,
-                config.headers,
-                config.signer,
-                Box::new(tasks),
-                destination,
-            );
+            return active(Box::new(tasks), destination);
         }
         let destination = endpoint.to_string();
         let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
-        Notifier::active(
-            config.filter,
-            config.headers,
-            config.signer,
-            Box::new(direct),
-            destination,
-        )
+        active(Box::new(direct), destination)
     }
 
     /// A notifier that hands every message to this delivery: a [`Recorder`](crate::Recorder) in

@@ -11,6 +11,9 @@ use rustls_native_certs::{CertificateResult, load_certs_from_paths};
 
 use crate::error::{DeliveryError, Kind};
 
+const FILE: &str = "SSL_CERT_FILE";
+const VARIABLES: [&str; 2] = [FILE, "SSL_CERT_DIR"];
+
 /// Where the CA certificates are: `SSL_CERT_FILE` and `SSL_CERT_DIR` where they are set, else
 /// wherever the system has them.
 #[derive(Clone, Debug, Default)]
@@ -25,27 +28,23 @@ pub(crate) struct Trust {
 impl Trust {
     /// Takes the variable if it is one of these two.
     pub(crate) fn take(&mut self, name: &str, value: &OsString) -> bool {
+        let Some(known) = VARIABLES.into_iter().find(|known| *known == name) else {
+            return false;
+        };
+        let text = value.to_str();
         #[cfg(feature = "cloud-tasks")]
-        if let Some(known) = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
-            .into_iter()
-            .find(|known| *known == name)
-            && value
-                .to_str()
-                .is_some_and(|value| value.trim() != value || value.is_empty())
-        {
+        if text.is_some_and(|text| text.is_empty() || text.trim() != text) {
             self.untidy = Some(known);
         }
-        if value.to_str().is_some_and(|value| value.trim().is_empty()) {
-            return false;
+        if text.is_some_and(|text| text.trim().is_empty()) {
+            return true;
         }
-        match name {
-            "SSL_CERT_FILE" => self.file = Some(path(value)),
+        if known == FILE {
+            self.file = Some(path(value));
+        } else {
             // A list, as OpenSSL has it.
-            "SSL_CERT_DIR" => {
-                let parts = env::split_paths(value).filter(|part| !part.as_os_str().is_empty());
-                self.dirs = parts.map(|part| path(part.as_os_str())).collect();
-            }
-            _ => return false,
+            let parts = env::split_paths(value).filter(|part| !part.as_os_str().is_empty());
+            self.dirs = parts.map(|part| path(part.as_os_str())).collect();
         }
         true
     }
