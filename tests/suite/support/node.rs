@@ -1,15 +1,13 @@
 //! Node for the suites that need it: the packages of `tests/node/package-lock.json`, installed below
 //! the target folder at first use and kept.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::install::{hash_of, stdout_of};
+use crate::support::install::{hash_of, once, stdout_of};
 
 /// What is to be run for a script in `tests/node`, with its packages at hand.
-///
-/// Safe to call from many tests and many test processes at once: the first installs, the others wait.
 pub fn script(name: &str) -> Command {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
     let read = |file: &str| {
@@ -21,31 +19,19 @@ pub fn script(name: &str) -> Command {
         Command::new("node").arg("--version"),
         "Node 20 or later is needed: install it with `apt-get install nodejs npm` or from nodejs.org",
     );
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!(
-        "node-{:016x}",
-        hash_of(&(&package, &lock, &version))
-    ));
-
-    fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("the target folder can be written");
-    let guard = File::create(home.with_extension("lock")).expect("a lock file can be made");
-    guard.lock().expect("the lock can be taken");
-
-    let complete = home.join("complete");
-    if !complete.exists() {
-        let _ = fs::remove_dir_all(&home);
-        fs::create_dir(&home).expect("the folder for the packages can be made");
-        fs::write(home.join("package.json"), package).expect("the folder can be written");
-        fs::write(home.join("package-lock.json"), lock).expect("the folder can be written");
+    let name_of_home = format!("node-{:016x}", hash_of(&(&package, &lock, &version)));
+    let home = once(&name_of_home, |home| {
+        fs::write(home.join("package.json"), &package).expect("the folder can be written");
+        fs::write(home.join("package-lock.json"), &lock).expect("the folder can be written");
         // On Windows it is a script, which is found by its whole name alone.
         let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
         stdout_of(
             Command::new(npm)
                 .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
-                .current_dir(&home),
+                .current_dir(home),
             "`npm ci` must work: npm comes with Node, or with `apt-get install npm`",
         );
-        fs::write(&complete, "").expect("the folder can be marked complete");
-    }
+    });
     let mut command = Command::new("node");
     command
         .arg(source.join(name))
