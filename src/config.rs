@@ -15,6 +15,8 @@ use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
+#[cfg(feature = "outbox")]
+use crate::outbox::{OutboxConfig, OutboxVariables};
 use crate::proxy::{Proxy, ProxyVariables};
 use crate::signature::Signer;
 use crate::trust::Trust;
@@ -32,32 +34,29 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// The longest timeout that is taken.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Variables whose part is still to come. Refused rather than ignored: an operator who sets one
-/// counts on it.
-const NOT_YET: [(&str, &str); 3] = [
-    ("OPTERYX_WEBHOOK_OUTBOX", "the outbox"),
-    ("OPTERYX_WEBHOOK_RETRY", "the outbox"),
-    ("OPTERYX_WEBHOOK_RATE", "the outbox"),
+/// The variables of ours, and the Cargo feature that brings each, if it takes one, with whether it is
+/// built in.
+const VARIABLES: [(&str, Option<Feature>); 12] = [
+    ("OPTERYX_WEBHOOK_DOMAIN", None),
+    ("OPTERYX_WEBHOOK_TIMEOUT", None),
+    ("OPTERYX_WEBHOOK_EVENTS", None),
+    ("OPTERYX_WEBHOOK_HEADERS", None),
+    ("OPTERYX_WEBHOOK_SECRET", None),
+    ("OPTERYX_WEBHOOK_QUEUE", Some(CLOUD_TASKS)),
+    ("OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT", Some(CLOUD_TASKS)),
+    ("OPTERYX_WEBHOOK_OIDC_AUDIENCE", Some(CLOUD_TASKS)),
+    ("OPTERYX_WEBHOOK_OUTBOX", Some(OUTBOX)),
+    ("OPTERYX_WEBHOOK_RETRY", Some(OUTBOX)),
+    ("OPTERYX_WEBHOOK_RATE", Some(OUTBOX)),
+    ("OPTERYX_WEBHOOK_HISTORY", Some(OUTBOX)),
 ];
 
-/// Variables that a Cargo feature brings, and the feature.
-const FEATURES: [(&str, &str, bool); 3] = [
-    (
-        "OPTERYX_WEBHOOK_QUEUE",
-        "cloud-tasks",
-        cfg!(feature = "cloud-tasks"),
-    ),
-    (
-        "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
-        "cloud-tasks",
-        cfg!(feature = "cloud-tasks"),
-    ),
-    (
-        "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
-        "cloud-tasks",
-        cfg!(feature = "cloud-tasks"),
-    ),
-];
+/// A Cargo feature, and whether it is built in.
+type Feature = (&'static str, bool);
+
+const CLOUD_TASKS: Feature = ("cloud-tasks", cfg!(feature = "cloud-tasks"));
+
+const OUTBOX: Feature = ("outbox", cfg!(feature = "outbox"));
 
 /// The variables of ours that are understood, as envy fills them in.
 // No Debug: some of the values are secret.
@@ -74,18 +73,15 @@ struct Variables {
     oidc_service_account: Option<String>,
     #[cfg(feature = "cloud-tasks")]
     oidc_audience: Option<String>,
+    #[cfg(feature = "outbox")]
+    outbox: Option<String>,
+    #[cfg(feature = "outbox")]
+    retry: Option<String>,
+    #[cfg(feature = "outbox")]
+    rate: Option<String>,
+    #[cfg(feature = "outbox")]
+    history: Option<String>,
 }
-
-const KNOWN: [&str; 8] = [
-    "OPTERYX_WEBHOOK_DOMAIN",
-    "OPTERYX_WEBHOOK_TIMEOUT",
-    "OPTERYX_WEBHOOK_EVENTS",
-    "OPTERYX_WEBHOOK_HEADERS",
-    "OPTERYX_WEBHOOK_QUEUE",
-    "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
-    "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
-    "OPTERYX_WEBHOOK_SECRET",
-];
 
 /// What the environment says, read once and checked.
 ///
@@ -102,6 +98,8 @@ pub struct Config {
     pub(crate) trust: Trust,
     #[cfg(feature = "cloud-tasks")]
     pub(crate) queue: Option<Queue>,
+    #[cfg(feature = "outbox")]
+    pub(crate) outbox: Option<OutboxConfig>,
     warnings: Vec<String>,
 }
 
@@ -212,6 +210,14 @@ impl Config {
             sites,
         }
         .queue(endpoint.as_ref(), &headers, &proxies, &trust, &mut warnings)?;
+        #[cfg(feature = "outbox")]
+        let outbox = OutboxVariables {
+            outbox: variables.outbox,
+            retry: variables.retry,
+            rate: variables.rate,
+            history: variables.history,
+        }
+        .outbox(&mut warnings)?;
         #[cfg(feature = "cloud-tasks")]
         let is_direct = queue.is_none();
         #[cfg(not(feature = "cloud-tasks"))]
@@ -258,6 +264,8 @@ impl Config {
             trust,
             #[cfg(feature = "cloud-tasks")]
             queue,
+            #[cfg(feature = "outbox")]
+            outbox,
             warnings,
         })
     }
@@ -269,12 +277,34 @@ impl Config {
     }
 }
 
+/// What an empty environment says: the notifier is off.
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            endpoint: None,
+            timeout: DEFAULT_TIMEOUT,
+            filter: Filter::default(),
+            headers: ExtraHeaders::default(),
+            signer: Arc::default(),
+            proxy: None,
+            trust: Trust::default(),
+            #[cfg(feature = "cloud-tasks")]
+            queue: None,
+            #[cfg(feature = "outbox")]
+            outbox: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// No header value, no secret, and no password of a proxy.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("Config");
         #[cfg(feature = "cloud-tasks")]
         f.field("queue", &self.queue);
+        #[cfg(feature = "outbox")]
+        f.field("outbox", &self.outbox);
         f.field("endpoint", &self.endpoint.as_ref().map(ToString::to_string))
             .field("timeout", &self.timeout)
             .field("filter", &self.filter)
@@ -302,29 +332,24 @@ fn is_ours(name: &str) -> bool {
 
 /// The variable of ours by this name; an error where its part is missing from this build.
 fn understood(name: &str) -> Result<Option<&'static str>, ConfigError> {
-    if let Some((name, part)) = NOT_YET.into_iter().find(|(known, _)| *known == name) {
-        return Err(ConfigError::new(
-            name,
-            format!("{part} is not part of this version of opteryx-webhooks; unset it"),
-        ));
-    }
-    if let Some((name, feature, false)) = FEATURES.into_iter().find(|(known, ..)| *known == name) {
-        return Err(ConfigError::new(
-            name,
+    match VARIABLES.into_iter().find(|(known, _)| *known == name) {
+        Some((known, Some((feature, false)))) => Err(ConfigError::new(
+            known,
             format!(
                 "needs the Cargo feature `{feature}` of opteryx-webhooks, which this program was \
                  built without; build it in, or unset the variable"
             ),
-        ));
+        )),
+        Some((known, _)) => Ok(Some(known)),
+        None => Ok(None),
     }
-    Ok(KNOWN.into_iter().find(|known| *known == name))
 }
 
 fn unknown(name: &str) -> String {
     let distance = |known: &str| strsim::damerau_levenshtein(known, &name.to_ascii_uppercase());
-    let nearest = KNOWN
+    let nearest = VARIABLES
         .into_iter()
-        .chain(NOT_YET.into_iter().map(|(known, _)| known))
+        .map(|(known, _)| known)
         .min_by_key(|known| distance(known));
     let shown: String = name.escape_default().collect();
     match nearest {

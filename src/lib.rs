@@ -2,9 +2,9 @@
 //!
 //! A catalog service links this crate and calls [`notify`] when a dataset or a view has been
 //! created. The environment alone says where the event goes: straight to a receiver's
-//! `https://$OPTERYX_WEBHOOK_DOMAIN/event`, through a queue of Google Cloud Tasks, or nowhere. The operation that is announced has already
-//! happened, so announcing it never breaks it, panics in it or holds it up for longer than a set
-//! time.
+//! `https://$OPTERYX_WEBHOOK_DOMAIN/event`, through a queue of Google Cloud Tasks, through a file of its
+//! own that outlives the process, or nowhere. The operation that is announced has already happened, so
+//! announcing it never breaks it, panics in it or holds it up for longer than a set time.
 //!
 //! ```
 //! use opteryx_webhooks::{DatasetCreated, Event, Field, Notifier, Schema};
@@ -43,8 +43,10 @@
 //! - A connection that was kept alive and turns out dead costs no event: it is replaced once, with
 //!   the same message.
 //! - A notifier that is off, or that leaves the event out, encodes nothing and allocates nothing.
-//! - An event that could not be delivered, or not be stored in its queue, is gone: it is logged and
-//!   counted, not kept.
+//! - Without an outbox, an event that could not be delivered, or not be stored in its queue, is gone: it
+//!   is logged and counted, not kept.
+//! - With one, an event whose outcome was [`Outcome::Stored`] is delivered at least once, or stands in the
+//!   dead letters, across the death of the process or of the machine.
 //!
 //! # On the wire
 //!
@@ -58,8 +60,10 @@
 //!
 //! Everything is logged with the target `opteryx_webhooks`. The levels are a contract:
 //!
-//! - `error`: the configuration is wrong, and the notifier is off.
-//! - `warn`: an event was not delivered; or something about the configuration is odd. One line each.
+//! - `error`: the configuration is wrong, and the notifier is off; or the outbox's file cannot be used,
+//!   and events go directly, once for as long as it lasts.
+//! - `warn`: an event was not delivered, or an attempt by the outbox failed; the outbox works again; or
+//!   something about the configuration is odd. One line each.
 //! - `debug`: the rest.
 //!
 //! No body, no header value and no secret is logged at any level. The libraries below log under
@@ -70,6 +74,8 @@
 //!
 //! - `cloud-tasks` (default): delivery through Google Cloud Tasks where `OPTERYX_WEBHOOK_QUEUE` is set.
 //!   Without it that variable is a [`ConfigError`].
+//! - `outbox`: a durable outbox in a SQLite file where `OPTERYX_WEBHOOK_OUTBOX` is set. Without it that
+//!   variable is a [`ConfigError`].
 //! - `arrow`: [`Schema`] from an `arrow_schema::Schema`, its types written as PyArrow writes them.
 //!
 //! TLS is rustls with ring, unless the host has installed a default provider of its own. Google's
@@ -79,6 +85,7 @@
 #[cfg(feature = "arrow")]
 mod arrow;
 mod config;
+mod deadline;
 mod delivery;
 mod endpoint;
 mod error;
@@ -87,10 +94,13 @@ mod filter;
 mod headers;
 mod message;
 mod notifier;
+#[cfg(feature = "outbox")]
+pub mod outbox;
 mod payload;
 mod process;
 mod proxy;
 pub mod receiver;
+mod report;
 mod signature;
 mod trust;
 

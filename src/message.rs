@@ -85,6 +85,39 @@ impl Message {
         })
     }
 
+    /// A message that was encoded earlier, perhaps by another process, as its parts were then. Its
+    /// attempts are signed with the secrets of now.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn restored(
+        parts: Parts<'_>,
+        body: Vec<u8>,
+        extra: &Arc<ExtraHeaders>,
+        signer: &Arc<Signer>,
+    ) -> Message {
+        Message {
+            id: parts.id.to_owned(),
+            event_type: parts.event_type.to_owned(),
+            source: parts.source.to_owned(),
+            subject: parts.subject.map(str::to_owned),
+            time: parts.time.map(str::to_owned),
+            extra: Arc::clone(extra),
+            signer: Arc::clone(signer),
+            body,
+        }
+    }
+
+    /// What makes it this message, beside its body.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            id: &self.id,
+            event_type: &self.event_type,
+            source: &self.source,
+            subject: self.subject.as_deref(),
+            time: self.time.as_deref(),
+        }
+    }
+
     /// `evt_` and the 32 hexadecimal digits of a random UUID: the header `webhook-id`.
     ///
     /// A receiver that sees it twice has seen the same message twice.
@@ -150,6 +183,18 @@ impl Message {
             .strip_prefix(EVENT_TYPE_PREFIX)
             .unwrap_or(&self.event_type)
     }
+}
+
+/// What an outbox keeps of a message, beside its body: the values of its headers that are the same
+/// at every attempt.
+#[cfg(feature = "outbox")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) time: Option<&'a str>,
 }
 
 /// `evt_` and a random UUID.

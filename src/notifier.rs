@@ -1,7 +1,6 @@
 //! The façade: takes events, and never troubles the one who brings them.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,18 +12,20 @@ use crate::config::Config;
 #[cfg(feature = "cloud-tasks")]
 use crate::delivery::CloudTasks;
 use crate::delivery::{Delivery, Direct, Outcome};
+#[cfg(feature = "outbox")]
+use crate::error::DeliveryError;
 use crate::error::{ConfigError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
 use crate::message::{Message, random_id};
+#[cfg(feature = "outbox")]
+use crate::outbox::{Outbox, OutboxStats};
+use crate::report::{LOG_TARGET, Line, contained, log, warning};
 use crate::signature::Signer;
 
-/// The target of all that is logged, whatever file it comes from.
-const LOG_TARGET: &str = "opteryx_webhooks";
-
 /// Where messages go that a host delivers itself, for the log.
-const HOSTS_OWN: &str = "the host's own delivery";
+pub(crate) const HOSTS_OWN: &str = "the host's own delivery";
 
 /// Announces what happened in a catalog.
 ///
@@ -53,6 +54,9 @@ struct Active {
     headers: Arc<ExtraHeaders>,
     signer: Arc<Signer>,
     delivery: Box<dyn Delivery>,
+    /// The delivery once more, where it is an outbox.
+    #[cfg(feature = "outbox")]
+    outbox: Option<Arc<Outbox<Box<dyn Delivery>>>>,
     /// Where the delivery leads, for the log.
     destination: String,
     counters: Counters,
@@ -79,6 +83,10 @@ pub struct Stats {
     pub stored: u64,
     /// Not delivered. Each has been logged with its reason.
     pub failed: u64,
+    /// What has become of the events in the outbox's file, since that was made and over all processes
+    /// that share it; none where there is no outbox, or its file cannot be read at this moment.
+    #[cfg(feature = "outbox")]
+    pub outbox: Option<OutboxStats>,
 }
 
 impl Notifier {
@@ -122,45 +130,32 @@ impl Notifier {
     /// environment variable and opens no connection; the first event does. (Where the configuration
     /// names a queue of Cloud Tasks, that event has Google's library look for credentials, which
     /// does read the environment.)
-    pub fn new(config: Config) -> Notifier {
-        let Some(endpoint) = config.endpoint else {
+    pub fn new(mut config: Config) -> Notifier {
+        let Some(endpoint) = config.endpoint.take() else {
             return Notifier::disabled();
         };
-        let Config {
-            filter,
-            headers,
-            signer,
-            ..
-        } = config;
-        let active = |delivery, destination| {
-            Notifier::active(filter, headers, signer, delivery, destination)
-        };
         #[cfg(feature = "cloud-tasks")]
-        if let Some(queue) = config.queue {
+        if let Some(queue) = config.queue.take() {
             let destination = format!("{endpoint} through {}", queue.path);
-            let tasks = CloudTasks::new(endpoint, queue, config.timeout, config.trust);
-            return active(Box::new(tasks), destination);
+            let tasks = CloudTasks::new(endpoint, queue, config.timeout, config.trust.clone());
+            return Notifier::active(config, Box::new(tasks), destination);
         }
         let destination = endpoint.to_string();
-        let direct = Direct::new(endpoint, config.timeout, config.proxy, config.trust);
-        active(Box::new(direct), destination)
+        let (proxy, trust) = (config.proxy.take(), config.trust.clone());
+        let direct = Direct::new(endpoint, config.timeout, proxy, trust);
+        Notifier::active(config, Box::new(direct), destination)
     }
 
     /// A notifier that hands every message to this delivery: a [`Recorder`](crate::Recorder) in
     /// tests, or a road of the host's own. This reads no environment variable.
     pub fn with_delivery(delivery: impl Delivery + 'static) -> Notifier {
-        Notifier::active(
-            Filter::default(),
-            ExtraHeaders::default(),
-            Arc::default(),
-            Box::new(delivery),
-            HOSTS_OWN.to_owned(),
-        )
+        Notifier::with_config_and_delivery(Config::default(), delivery)
     }
 
     /// The same with what a configuration says of the messages: which events are sent, their
-    /// further headers and their signatures. What it says of the road (domain, timeout, proxy) is
-    /// not used. This reads no environment variable.
+    /// further headers and their signatures, and with what it says of an outbox, which then stands
+    /// before this delivery. What it says of the road (domain, queue, proxy) is not used. This reads no
+    /// environment variable.
     ///
     /// ```
     /// use opteryx_webhooks::{Config, Event, Notifier, Recorder};
@@ -179,13 +174,7 @@ impl Notifier {
     /// # Ok::<(), opteryx_webhooks::ConfigError>(())
     /// ```
     pub fn with_config_and_delivery(config: Config, delivery: impl Delivery + 'static) -> Notifier {
-        Notifier::active(
-            config.filter,
-            config.headers,
-            config.signer,
-            Box::new(delivery),
-            HOSTS_OWN.to_owned(),
-        )
+        Notifier::active(config, Box::new(delivery), HOSTS_OWN.to_owned())
     }
 
     /// A notifier that is off: every event's outcome is [`Outcome::Disabled`].
@@ -193,18 +182,33 @@ impl Notifier {
         Notifier { active: None }
     }
 
-    fn active(
-        filter: Filter,
-        headers: ExtraHeaders,
-        signer: Arc<Signer>,
-        delivery: Box<dyn Delivery>,
-        destination: String,
-    ) -> Notifier {
+    fn active(config: Config, delivery: Box<dyn Delivery>, destination: String) -> Notifier {
+        let headers = Arc::new(config.headers);
+        #[cfg(feature = "outbox")]
+        let (outbox, delivery) = match config.outbox {
+            Some(outbox) => {
+                let outbox = Arc::new(Outbox::configured(
+                    outbox,
+                    config.timeout,
+                    Arc::clone(&headers),
+                    Arc::clone(&config.signer),
+                    destination.clone(),
+                    delivery,
+                ));
+                (
+                    Some(Arc::clone(&outbox)),
+                    Box::new(outbox) as Box<dyn Delivery>,
+                )
+            }
+            None => (None, delivery),
+        };
         let active = Active {
-            filter,
-            headers: Arc::new(headers),
-            signer,
+            filter: config.filter,
+            headers,
+            signer: config.signer,
             delivery,
+            #[cfg(feature = "outbox")]
+            outbox,
             destination,
             counters: Counters::default(),
         };
@@ -230,35 +234,89 @@ impl Notifier {
         if !active.filter.admits(event.resource_type(), event.action()) {
             return Outcome::Filtered;
         }
-        // The data's `Serialize` and the delivery may be the host's own, and may panic.
-        let id = random_id();
-        let encoded = contained(|| Message::encode(event, &id, &active.headers, &active.signer));
-        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
-            Ok(message) => {
-                let outcome = contained(|| active.delivery.deliver(&message))
-                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                active.settle(&id, message.kind(), outcome)
-            }
-            Err(error) => {
-                let kind = format!("{}.{}", event.resource_type(), event.action());
-                active.settle(&id, &kind, Outcome::Failed(error))
-            }
+        active.announce(event, |message| active.delivery.deliver(message))
+    }
+
+    /// Stores an event by a connection of the host's, in whatever transaction that is in: the event is
+    /// announced if, and only if, the transaction commits. For a host that keeps its catalog in SQLite
+    /// and has its tables in the file that `OPTERYX_WEBHOOK_OUTBOX` names.
+    ///
+    /// The outcome is `Stored`, or an error, and then the event goes no other road. It is delivered
+    /// within a second of the commit.
+    ///
+    /// ```
+    /// use opteryx_webhooks::outbox::rusqlite::Connection;
+    /// use opteryx_webhooks::{Config, Event, Notifier, Outcome, Recorder, ViewCreated};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("opteryx-webhooks-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("catalog.db");
+    /// # let config = Config::from_vars([("OPTERYX_WEBHOOK_OUTBOX", &path)])?;
+    /// # let notifier = Notifier::with_config_and_delivery(config, Recorder::new());
+    /// # while notifier.stats().outbox.is_none() {}
+    /// let mut catalog = Connection::open(&path)?;
+    /// # catalog.execute("CREATE TABLE view (name TEXT)", [])?;
+    /// let transaction = catalog.transaction()?;
+    /// transaction.execute("INSERT INTO view (name) VALUES ('my-view')", [])?;
+    /// let view = ViewCreated { definition: "SELECT 1", ..Default::default() };
+    /// let event = Event::view_created("my-workspace", "my-collection", "my-view", view);
+    /// assert!(matches!(notifier.notify_in(&transaction, &event), Outcome::Stored));
+    /// transaction.commit()?;
+    /// # assert!(notifier.flush(std::time::Duration::from_secs(30)));
+    /// # drop(notifier);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "outbox")]
+    pub fn notify_in<D: Serialize>(
+        &self,
+        connection: &rusqlite::Connection,
+        event: &Event<'_, D>,
+    ) -> Outcome {
+        let Some(active) = &self.active else {
+            return Outcome::Disabled;
+        };
+        if !active.filter.admits(event.resource_type(), event.action()) {
+            return Outcome::Filtered;
         }
+        active.announce(event, |message| match &active.outbox {
+            Some(outbox) => outbox.store_in(connection, message),
+            None => Outcome::Failed(DeliveryError::permanent(
+                "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
+            )),
+        })
     }
 
     /// What has come of the events so far.
     pub fn stats(&self) -> Stats {
-        self.active
-            .as_ref()
-            .map_or(Stats::default(), |active| active.counters.read())
+        let Some(active) = &self.active else {
+            return Stats::default();
+        };
+        Stats {
+            #[cfg(feature = "outbox")]
+            outbox: active
+                .outbox
+                .as_ref()
+                .and_then(|outbox| outbox.stats().ok()),
+            ..active.counters.read()
+        }
     }
 
-    /// Waits until nothing that this notifier has taken is still on its way, for `timeout` at most,
-    /// and says whether that is so.
+    /// Waits until nothing is still on its way, for `timeout` at most, and says whether that is so.
     ///
-    /// Without an outbox there is nothing to wait for: an event's outcome is known when
-    /// [`notify`](Notifier::notify) returns.
-    pub fn flush(&self, _timeout: Duration) -> bool {
+    /// With an outbox that is until nothing in its file is pending, whoever stored it. Without one
+    /// there is nothing to wait for: an event's outcome is known when [`notify`](Notifier::notify)
+    /// returns.
+    pub fn flush(&self, timeout: Duration) -> bool {
+        #[cfg(feature = "outbox")]
+        if let Some(outbox) = self
+            .active
+            .as_ref()
+            .and_then(|active| active.outbox.as_ref())
+        {
+            return outbox.flush(timeout);
+        }
+        let _ = timeout;
         true
     }
 }
@@ -276,6 +334,27 @@ impl fmt::Debug for Notifier {
 }
 
 impl Active {
+    fn announce<D: Serialize>(
+        &self,
+        event: &Event<'_, D>,
+        deliver: impl FnOnce(&Message) -> Outcome,
+    ) -> Outcome {
+        // The data's `Serialize` and the delivery may be the host's own, and may panic.
+        let id = random_id();
+        let encoded = contained(|| Message::encode(event, &id, &self.headers, &self.signer));
+        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+            Ok(message) => {
+                let outcome = contained(|| deliver(&message))
+                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+                self.settle(&id, message.kind(), outcome)
+            }
+            Err(error) => {
+                let kind = format!("{}.{}", event.resource_type(), event.action());
+                self.settle(&id, &kind, Outcome::Failed(error))
+            }
+        }
+    }
+
     /// Counts and logs an outcome: the one place where either is done.
     fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);
@@ -293,30 +372,6 @@ impl Active {
             ));
         }
         outcome
-    }
-}
-
-/// Something to log.
-type Line = (Level, String);
-
-fn warning(line: String) -> Line {
-    (Level::Warn, line)
-}
-
-/// Logs a line, whatever the host's logger makes of it.
-fn log((level, line): Line) {
-    contained(|| log::log!(target: LOG_TARGET, level, "{line}"));
-}
-
-/// Runs what may be the host's own code, and keeps a panic in it from the host.
-fn contained<T>(run: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            // Dropping it could panic once more.
-            std::mem::forget(payload);
-            None
-        }
     }
 }
 
@@ -338,6 +393,8 @@ impl Counters {
             enqueued: self.enqueued.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            #[cfg(feature = "outbox")]
+            outbox: None,
         }
     }
 }

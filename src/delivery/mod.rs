@@ -1,5 +1,6 @@
 //! The roads that a message can take, and what came of it.
 
+pub(crate) mod answer;
 #[cfg(feature = "cloud-tasks")]
 mod cloud_tasks;
 mod direct;

@@ -36,9 +36,12 @@ fn a_wrong_value_is_an_error_that_names_the_variable_and_hides_the_value() {
         ("OPTERYX_WEBHOOK_TIMEOUT", "99999999999999999999999"),
         ("OPTERYX_WEBHOOK_EVENTS", "hunter2"),
         ("OPTERYX_WEBHOOK_HEADERS", "hunter2"),
-        ("OPTERYX_WEBHOOK_OUTBOX", "/var/lib/hunter2"),
+        ("OPTERYX_WEBHOOK_OUTBOX", "/"),
+        ("OPTERYX_WEBHOOK_OUTBOX", "hunter2/.."),
         ("OPTERYX_WEBHOOK_RETRY", "hunter2"),
         ("OPTERYX_WEBHOOK_RATE", "hunter2"),
+        ("OPTERYX_WEBHOOK_HISTORY", "hunter2"),
+        ("OPTERYX_WEBHOOK_HISTORY", "30d 20d"),
         ("HTTPS_PROXY", "socks5://hunter2:1"),
     ] {
         let error = error(name, value);
@@ -70,7 +73,7 @@ fn a_variable_whose_feature_is_not_built_in_is_an_error_that_names_the_feature()
 fn unset_empty_and_blank_are_the_same() {
     for blank in ["", " ", "\t \n"] {
         for name in [
-            "TIMEOUT", "EVENTS", "HEADERS", "OUTBOX", "RETRY", "RATE", "QUEUE", "SECRET",
+            "TIMEOUT", "EVENTS", "HEADERS", "OUTBOX", "RETRY", "RATE", "HISTORY", "QUEUE", "SECRET",
         ] {
             let name = format!("OPTERYX_WEBHOOK_{name}");
             Config::from_vars([(name.as_str(), blank), ("OPTERYX_WEBHOOK_DOMAIN", "a.b")]).unwrap();
@@ -216,6 +219,7 @@ fn any_bytes_in_any_variable_are_an_error_at_most() {
         "OPTERYX_WEBHOOK_OUTBOX",
         "OPTERYX_WEBHOOK_RETRY",
         "OPTERYX_WEBHOOK_RATE",
+        "OPTERYX_WEBHOOK_HISTORY",
         "OPTERYX_WEBHOOK_OIDC_SERVICE_ACCOUNT",
         "OPTERYX_WEBHOOK_OIDC_AUDIENCE",
     ] {

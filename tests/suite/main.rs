@@ -14,9 +14,12 @@ mod cloud_events;
 mod cloud_tasks;
 mod contexts;
 mod direct;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod disk;
 mod environment;
 mod examples;
 mod hostile;
+mod outbox;
 mod receivers;
 mod signed_receivers;
 mod standards;

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::deadline;
 use crate::delivery::{Delivery, Outcome};
 use crate::endpoint::Endpoint;
 use crate::error::{DeliveryError, Kind};
@@ -115,7 +116,7 @@ impl CloudTasks {
     }
 
     fn enqueue(&self, message: &Message) -> Result<Outcome, DeliveryError> {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + deadline::remaining(self.timeout);
         let creation = Arc::new(task::creation(&self.queue, &self.endpoint, message));
         let name = self.queue.path.task(message.id());
 

@@ -17,7 +17,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
 use ureq::{Agent, Body};
 
-use crate::delivery::{Delivery, Outcome};
+use crate::deadline;
+use crate::delivery::{Delivery, Outcome, answer};
 use crate::endpoint::Endpoint;
 use crate::error::{DeliveryError, Kind, Peer};
 use crate::message::{Message, USER_AGENT};
@@ -157,7 +158,7 @@ impl Direct {
     }
 
     fn post(&self, message: &Message) -> Result<Outcome, DeliveryError> {
-        let attempt = attempt::begin(Instant::now() + self.timeout);
+        let attempt = attempt::begin(Instant::now() + deadline::remaining(self.timeout));
         let agent = self.agent()?;
         let mut request = self.request(message)?;
         let mut result = agent.run(request);
@@ -316,22 +317,28 @@ fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
     }
 }
 
-/// Reads the answer's body as far as that keeps the connection.
+/// Reads the answer's body as far as that keeps the connection, or as somebody wants to know it.
 fn drain(body: &mut Body) {
-    if body
+    let is_long = body
         .content_length()
-        .is_some_and(|length| length > MAX_DRAINED as u64)
-    {
-        return;
-    }
+        .is_some_and(|length| length > MAX_DRAINED as u64);
+    let limit = match (is_long, answer::is_wanted()) {
+        (false, _) => MAX_DRAINED,
+        // The connection is lost anyway.
+        (true, true) => answer::MAX_EXCERPT,
+        (true, false) => return,
+    };
     let mut reader = body.as_reader();
     let mut drained = 0;
     let mut buffer = [0; 1024];
     // The status has said what became of the message, so an error here is none.
-    while drained <= MAX_DRAINED {
+    while drained <= limit {
         match io::Read::read(&mut reader, &mut buffer) {
             Ok(0) | Err(_) => return,
-            Ok(read) => drained += read,
+            Ok(read) => {
+                answer::keep(&buffer[..read]);
+                drained += read;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tests that need an environment of their own run themselves again, in a child process.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, Output};
 
 const MARK: &str = "SUITE_CHILD";
@@ -15,10 +15,31 @@ pub fn run<N: AsRef<OsStr>, V: AsRef<OsStr>>(
     test: &str,
     vars: impl IntoIterator<Item = (N, V)>,
 ) -> Output {
-    let output = command(test)
+    run_behind(Vec::<OsString>::new(), test, vars)
+}
+
+/// The same, with the child's command line behind this one, which is to run it.
+pub fn run_behind<A: AsRef<OsStr>, N: AsRef<OsStr>, V: AsRef<OsStr>>(
+    before: impl IntoIterator<Item = A>,
+    test: &str,
+    vars: impl IntoIterator<Item = (N, V)>,
+) -> Output {
+    let command = command(test);
+    let mut before = before.into_iter();
+    let mut command = match before.next() {
+        None => command,
+        Some(program) => {
+            let mut behind = without_our_variables(Command::new(program));
+            behind.args(before);
+            behind.arg(command.get_program()).args(command.get_args());
+            behind.env(MARK, "1");
+            behind
+        }
+    };
+    let output = command
         .envs(vars)
         .output()
-        .expect("the suite can start itself");
+        .unwrap_or_else(|e| panic!("{command:?} cannot be started: {e}"));
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success() && stdout.contains("1 passed"),

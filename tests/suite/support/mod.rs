@@ -1,6 +1,8 @@
 //! What several suites share.
 
 pub mod child;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod disk;
 pub mod exchange;
 pub mod install;
 pub mod listening;
@@ -56,7 +58,6 @@ pub fn in_time(timeout: Duration, notify: impl FnOnce() -> Outcome) -> Outcome {
 }
 
 /// Waits for what another thread or process brings about; fails loudly if it never does.
-#[cfg(feature = "cloud-tasks")]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {

@@ -1,0 +1,55 @@
+//! What keeps an outbox from being used, said once for as long as it lasts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use log::Level;
+
+use super::error::OutboxError;
+use crate::error::Chain;
+use crate::report::log;
+
+/// Whether there is trouble, and which.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// Whether `reason` is there: so that where all is well, no lock is taken.
+    is_there: AtomicBool,
+    reason: Mutex<Option<String>>,
+}
+
+impl Trouble {
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Relaxed)
+    }
+
+    /// Something went wrong. It is logged unless it is what went wrong before.
+    pub(super) fn began(&self, error: &OutboxError, consequence: &str) {
+        let reason = Chain(error).to_string();
+        let is_new = {
+            let mut known = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_new = known.as_deref() != Some(&reason);
+            *known = Some(reason.clone());
+            self.is_there.store(true, Ordering::Relaxed);
+            is_new
+        };
+        // Not while the lock is held: the logger may itself have something to announce.
+        if is_new {
+            log((Level::Error, format!("{reason}; {consequence}")));
+        }
+    }
+
+    /// All is well.
+    pub(super) fn ended(&self, relief: impl FnOnce() -> String) {
+        if !self.is_there() {
+            return;
+        }
+        let was_there = {
+            let mut known = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            self.is_there.store(false, Ordering::Relaxed);
+            known.take().is_some()
+        };
+        if was_there {
+            log((Level::Warn, relief()));
+        }
+    }
+}

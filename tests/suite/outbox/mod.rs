@@ -1,0 +1,87 @@
+//! The outbox: what is stored is delivered, whatever stands in the way.
+
+mod delivery;
+mod killed;
+mod trouble;
+
+use std::path::{Path, PathBuf};
+
+use opteryx_webhooks::outbox::{OutboxFile, OutboxStats};
+use opteryx_webhooks::{Config, Event, Notifier, Outcome};
+use tempfile::TempDir;
+
+/// An outbox's file in a folder of its own, which goes with it.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        Place {
+            folder: tempfile::tempdir().expect("there is room for a folder"),
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("webhooks.db")
+    }
+
+    /// A notifier with this outbox, for this domain and these further variables.
+    pub fn notifier<'a>(
+        &self,
+        domain: &'a str,
+        vars: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Notifier {
+        Notifier::new(self.config(domain, vars))
+    }
+
+    pub fn config<'a>(
+        &self,
+        domain: &'a str,
+        vars: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Config {
+        let path = self.path().into_os_string();
+        let vars = vars.into_iter().map(|(name, value)| (name, value.into()));
+        let vars = [
+            ("OPTERYX_WEBHOOK_DOMAIN", domain.into()),
+            ("OPTERYX_WEBHOOK_OUTBOX", path),
+        ]
+        .into_iter()
+        .chain(vars);
+        Config::from_vars(vars).expect("the variables are right")
+    }
+
+    pub fn file(&self) -> OutboxFile {
+        OutboxFile::open(self.path()).expect("it is an outbox")
+    }
+}
+
+/// Announces the creation of a view of this name, which must be stored.
+pub fn store(notifier: &Notifier, name: &str) {
+    let outcome = notifier.notify(&Event::new("create", "view", "w", Some("c"), name));
+    assert!(matches!(outcome, Outcome::Stored), "{outcome:?}");
+}
+
+/// The sums, which always add up.
+pub fn stats(notifier: &Notifier) -> OutboxStats {
+    let stats = notifier.stats().outbox.expect("the file can be read");
+    assert_eq!(
+        stats.accepted,
+        stats.delivered + stats.pending + stats.dead,
+        "{stats:?}"
+    );
+    stats
+}
+
+/// The names of the views that these bodies announce, in order.
+pub fn names(requests: &[crate::support::server::Request]) -> Vec<String> {
+    let name = |request: &crate::support::server::Request| {
+        let name = request.json()["event"]["resource_name"].clone();
+        name.as_str().expect("a name is a string").to_owned()
+    };
+    requests.iter().map(name).collect()
+}
