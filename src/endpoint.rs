@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ureq::http::Uri;
 
+use crate::signature::is_like_secret;
+
 /// Where events are posted: `{scheme}://{domain}/event`.
 ///
 /// It exists only if it is right: `host`, `host:port`, or either with a path prefix, https unless
@@ -45,6 +47,11 @@ impl Endpoint {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
         };
+        if is_like_secret(authority) {
+            return Err(wrong(
+                "is a secret, which belongs in OPTERYX_WEBHOOK_SECRET",
+            ));
+        }
         let (host, port) = split_port(authority)?;
         let host = Host::parse(host)?;
         let prefix = prefix.trim_end_matches('/');
@@ -274,6 +281,8 @@ mod tests {
             "host/%zz",
             "host/a/../b",
             "host/./a",
+            "whsec_hunter2",
+            "https://WHSK_hunter2",
         ] {
             assert!(Endpoint::parse(domain).is_err(), "{domain:?}");
         }

@@ -43,7 +43,8 @@ impl Error for ConfigError {}
 /// Why a message was not delivered.
 ///
 /// `Display` is one line that says what failed; [`source`](Error::source) is what lies below it,
-/// which `Display` does not repeat. Neither holds a header value, a secret or a body.
+/// which `Display` does not repeat, unless it is asked to: `{:#}` puts all of it on the same line.
+/// Neither holds a header value, a secret or a body.
 #[derive(Debug)]
 pub struct DeliveryError {
     kind: Kind,
@@ -178,6 +179,11 @@ impl DeliveryError {
         }
     }
 
+    #[cfg(feature = "cloud-tasks")]
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
     /// The status of the receiver's answer, where there was one.
     pub fn status(&self) -> Option<u16> {
         match self.kind {
@@ -205,6 +211,9 @@ impl From<Kind> for DeliveryError {
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return Chain(self).fmt(f);
+        }
         match &self.kind {
             Kind::Encoding => f.write_str("the event's data cannot be written as JSON"),
             Kind::TooLarge { limit } => {
@@ -308,6 +317,8 @@ mod tests {
             Chain(&error).to_string(),
             "no connection to the receiver: refused\\r\\nwarn: forged"
         );
+        assert_eq!(format!("{error:#}"), Chain(&error).to_string());
+        assert_eq!(error.to_string(), "no connection to the receiver");
     }
 
     #[test]

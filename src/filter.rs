@@ -60,6 +60,16 @@ impl Filter {
         })
     }
 
+    /// The patterns as they were given.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&str, &str)> {
+        fn shown(part: &Option<String>) -> &str {
+            part.as_deref().unwrap_or("*")
+        }
+        self.0
+            .iter()
+            .map(move |pattern| (shown(&pattern.resource_type), shown(&pattern.action)))
+    }
+
     pub(crate) fn admits(&self, resource_type: &ResourceType<'_>, action: &Action<'_>) -> bool {
         let fits =
             |wanted: &Option<String>, word: &str| wanted.as_deref().is_none_or(|w| w == word);

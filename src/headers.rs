@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use ureq::http::HeaderName;
 
 use crate::endpoint::is_percent_encoded;
+use crate::signature::is_like_secret;
 
 /// The longest value, in bytes: what common servers take.
 const MAX_VALUE: usize = 8 * 1024;
@@ -56,6 +57,12 @@ impl ExtraHeaders {
                 return Err(format!("entry {place} begins with what is no header name"));
             };
             let name = name.as_str();
+            // The padding of its base64 looks like what parts name and value.
+            if is_like_secret(name) {
+                return Err(format!(
+                    "entry {place} is a secret, which belongs in OPTERYX_WEBHOOK_SECRET"
+                ));
+            }
             if TAKEN.contains(&name) || name.starts_with("webhook-") || name.starts_with("ce-") {
                 return Err(format!("the header `{name}` is set by the notifier itself"));
             }
@@ -136,6 +143,7 @@ mod tests {
             "x=hunter2%2",
             "x=hunter2%zz",
             "accept=hunter2",
+            "whsec_hunter2=",
         ] {
             let error = ExtraHeaders::parse(list).unwrap_err();
             assert!(!error.contains("hunter2"), "{list}: {error}");

@@ -77,6 +77,8 @@
 //! - `outbox`: a durable outbox in a SQLite file where `OPTERYX_WEBHOOK_OUTBOX` is set. Without it that
 //!   variable is a [`ConfigError`].
 //! - `arrow`: [`Schema`] from an `arrow_schema::Schema`, its types written as PyArrow writes them.
+//! - `cli`: the operator's tool, the program `opteryx-webhooks`; a host that links this crate has no
+//!   use for it.
 //!
 //! TLS is rustls with ring, unless the host has installed a default provider of its own. Google's
 //! library for credentials needs such a default: where there is none, the first event that goes to
@@ -97,10 +99,12 @@ mod notifier;
 #[cfg(feature = "outbox")]
 pub mod outbox;
 mod payload;
+mod probe;
 mod process;
 mod proxy;
 pub mod receiver;
 mod report;
+mod settings;
 mod signature;
 mod trust;
 
@@ -115,6 +119,8 @@ pub use payload::{
     DatasetUpdated, Field, NoData, Properties, Schema, ViewCreated, ViewDeleted, ViewExecuted,
     ViewUpdated, WorkspaceDeleted, WorkspaceLocked, WorkspaceRestored, WorkspaceUnlocked,
 };
+pub use probe::Reached;
+pub use settings::{CaCertificates, ProxySettings, QueueSettings, Road, Settings};
 pub use signature::{Secret, SecretError};
 
 /// README's examples compile.

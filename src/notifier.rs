@@ -12,15 +12,14 @@ use crate::config::Config;
 #[cfg(feature = "cloud-tasks")]
 use crate::delivery::CloudTasks;
 use crate::delivery::{Delivery, Direct, Outcome};
-#[cfg(feature = "outbox")]
-use crate::error::DeliveryError;
-use crate::error::{ConfigError, Kind};
+use crate::error::{ConfigError, DeliveryError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
 use crate::message::{Message, random_id};
 #[cfg(feature = "outbox")]
 use crate::outbox::{Outbox, OutboxStats};
+use crate::probe::{Probe, Reached};
 use crate::report::{LOG_TARGET, Line, contained, log, warning};
 use crate::signature::Signer;
 
@@ -57,6 +56,8 @@ struct Active {
     /// The delivery once more, where it is an outbox.
     #[cfg(feature = "outbox")]
     outbox: Option<Arc<Outbox<Box<dyn Delivery>>>>,
+    /// Asks whether the other end of the delivery answers; a host's own knows nothing of that.
+    probe: Option<Arc<dyn Probe>>,
     /// Where the delivery leads, for the log.
     destination: String,
     counters: Counters,
@@ -137,13 +138,16 @@ impl Notifier {
         #[cfg(feature = "cloud-tasks")]
         if let Some(queue) = config.queue.take() {
             let destination = format!("{endpoint} through {}", queue.path);
-            let tasks = CloudTasks::new(endpoint, queue, config.timeout, config.trust.clone());
-            return Notifier::active(config, Box::new(tasks), destination);
+            let trust = config.trust.clone();
+            let tasks = Arc::new(CloudTasks::new(endpoint, queue, config.timeout, trust));
+            let delivery = Box::new(Arc::clone(&tasks));
+            return Notifier::active(config, delivery, Some(tasks), destination);
         }
         let destination = endpoint.to_string();
         let (proxy, trust) = (config.proxy.take(), config.trust.clone());
-        let direct = Direct::new(endpoint, config.timeout, proxy, trust);
-        Notifier::active(config, Box::new(direct), destination)
+        let direct = Arc::new(Direct::new(endpoint, config.timeout, proxy, trust));
+        let delivery = Box::new(Arc::clone(&direct));
+        Notifier::active(config, delivery, Some(direct), destination)
     }
 
     /// A notifier that hands every message to this delivery: a [`Recorder`](crate::Recorder) in
@@ -174,7 +178,7 @@ impl Notifier {
     /// # Ok::<(), opteryx_webhooks::ConfigError>(())
     /// ```
     pub fn with_config_and_delivery(config: Config, delivery: impl Delivery + 'static) -> Notifier {
-        Notifier::active(config, Box::new(delivery), HOSTS_OWN.to_owned())
+        Notifier::active(config, Box::new(delivery), None, HOSTS_OWN.to_owned())
     }
 
     /// A notifier that is off: every event's outcome is [`Outcome::Disabled`].
@@ -182,7 +186,12 @@ impl Notifier {
         Notifier { active: None }
     }
 
-    fn active(config: Config, delivery: Box<dyn Delivery>, destination: String) -> Notifier {
+    fn active(
+        config: Config,
+        delivery: Box<dyn Delivery>,
+        probe: Option<Arc<dyn Probe>>,
+        destination: String,
+    ) -> Notifier {
         let headers = Arc::new(config.headers);
         #[cfg(feature = "outbox")]
         let (outbox, delivery) = match config.outbox {
@@ -209,6 +218,7 @@ impl Notifier {
             delivery,
             #[cfg(feature = "outbox")]
             outbox,
+            probe,
             destination,
             counters: Counters::default(),
         };
@@ -228,13 +238,26 @@ impl Notifier {
     /// whatever the network does. An event that fails is logged as a warning, once, with its id, its
     /// kind, where it was to go and the reason; and counted.
     pub fn notify<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
-        let Some(active) = &self.active else {
-            return Outcome::Disabled;
-        };
-        if !active.filter.admits(event.resource_type(), event.action()) {
-            return Outcome::Filtered;
-        }
-        active.announce(event, |message| active.delivery.deliver(message))
+        self.announce(event, |active, message| active.delivery.deliver(message))
+            .0
+    }
+
+    /// The same, and says which id the event went out with: its `webhook-id` at the receiver, and
+    /// what the log names it by. For a host that keeps it beside what it announced, so that one can
+    /// be found by the other. There is none where the notifier is off or leaves the event out.
+    ///
+    /// ```
+    /// use opteryx_webhooks::{Event, Notifier, Recorder};
+    ///
+    /// let recorder = Recorder::new();
+    /// let notifier = Notifier::with_delivery(recorder.clone());
+    /// let event = Event::new("create", "view", "my-workspace", Some("my-collection"), "my-view");
+    /// let (outcome, id) = notifier.notify_with_id(&event);
+    /// assert!(outcome.is_ok());
+    /// assert_eq!(id.as_deref(), Some(recorder.messages()[0].id()));
+    /// ```
+    pub fn notify_with_id<D: Serialize>(&self, event: &Event<'_, D>) -> (Outcome, Option<String>) {
+        self.announce(event, |active, message| active.delivery.deliver(message))
     }
 
     /// Stores an event by a connection of the host's, in whatever transaction that is in: the event is
@@ -273,18 +296,84 @@ impl Notifier {
         connection: &rusqlite::Connection,
         event: &Event<'_, D>,
     ) -> Outcome {
-        let Some(active) = &self.active else {
-            return Outcome::Disabled;
-        };
-        if !active.filter.admits(event.resource_type(), event.action()) {
-            return Outcome::Filtered;
-        }
-        active.announce(event, |message| match &active.outbox {
+        self.announce(event, |active, message| match &active.outbox {
             Some(outbox) => outbox.store_in(connection, message),
             None => Outcome::Failed(DeliveryError::permanent(
                 "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
             )),
         })
+        .0
+    }
+
+    fn announce<D: Serialize>(
+        &self,
+        event: &Event<'_, D>,
+        deliver: impl FnOnce(&Active, &Message) -> Outcome,
+    ) -> (Outcome, Option<String>) {
+        let Some(active) = &self.active else {
+            return (Outcome::Disabled, None);
+        };
+        if !active.filter.admits(event.resource_type(), event.action()) {
+            return (Outcome::Filtered, None);
+        }
+        // The data's `Serialize` and the delivery may be the host's own, and may panic.
+        let id = random_id();
+        let encoded = contained(|| Message::encode(event, &id, &active.headers, &active.signer));
+        let outcome = match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+            Ok(message) => {
+                let outcome = contained(|| deliver(active, &message))
+                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+                active.settle(&id, message.kind(), outcome)
+            }
+            Err(error) => {
+                let kind = format!("{}.{}", event.resource_type(), event.action());
+                active.settle(&id, &kind, Outcome::Failed(error))
+            }
+        };
+        (outcome, Some(id))
+    }
+
+    /// Asks whether the receiver, or the queue, answers, without sending an event: for a host's
+    /// readiness check, and for an operator who wants to know before the first event does.
+    ///
+    /// It asks once, by the road that events take: over the same connections, through the same
+    /// proxy, trusting the same certificates, with the same credentials, and, like
+    /// [`notify`](Notifier::notify), it never panics and returns within the timeout and 300 ms. A
+    /// receiver gets a `HEAD` of the event's URL with the headers of `OPTERYX_WEBHOOK_HEADERS`;
+    /// Cloud Tasks is asked for the queue (`GetQueue`). What comes of it is not counted, and logged at
+    /// `debug` alone.
+    ///
+    /// That it answers does not say that it will take an event, which only an event can show.
+    ///
+    /// ```
+    /// use opteryx_webhooks::{Notifier, Reached};
+    ///
+    /// let notifier = Notifier::disabled();
+    /// assert_eq!(notifier.probe()?, Reached::Nothing);
+    /// # Ok::<(), opteryx_webhooks::DeliveryError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Why no answer came; or that Cloud Tasks does not know the queue, or not the account.
+    pub fn probe(&self) -> Result<Reached, DeliveryError> {
+        let Some((active, probe)) = self.active.as_ref().and_then(|active| {
+            let probe = active.probe.as_ref()?;
+            Some((active, probe))
+        }) else {
+            return Ok(Reached::Nothing);
+        };
+        let reached = contained(|| probe.probe(&active.headers))
+            .unwrap_or_else(|| Err(Kind::Panicked.into()));
+        let destination = &active.destination;
+        log((
+            Level::Debug,
+            match &reached {
+                Ok(reached) => format!("probe of {destination}: {reached}"),
+                Err(error) => format!("probe of {destination}: {error:#}"),
+            },
+        ));
+        reached
     }
 
     /// What has come of the events so far.
@@ -334,27 +423,6 @@ impl fmt::Debug for Notifier {
 }
 
 impl Active {
-    fn announce<D: Serialize>(
-        &self,
-        event: &Event<'_, D>,
-        deliver: impl FnOnce(&Message) -> Outcome,
-    ) -> Outcome {
-        // The data's `Serialize` and the delivery may be the host's own, and may panic.
-        let id = random_id();
-        let encoded = contained(|| Message::encode(event, &id, &self.headers, &self.signer));
-        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
-            Ok(message) => {
-                let outcome = contained(|| deliver(&message))
-                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                self.settle(&id, message.kind(), outcome)
-            }
-            Err(error) => {
-                let kind = format!("{}.{}", event.resource_type(), event.action());
-                self.settle(&id, &kind, Outcome::Failed(error))
-            }
-        }
-    }
-
     /// Counts and logs an outcome: the one place where either is done.
     fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);

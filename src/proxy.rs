@@ -8,6 +8,7 @@ use ureq::ProxyProtocol;
 
 use crate::endpoint::{Endpoint, split_port};
 use crate::error::ConfigError;
+use crate::signature::is_like_secret;
 
 /// The variables, strongest first, for an endpoint of each scheme. `HTTP_PROXY` in capitals is not
 /// among them: in a CGI process it is a request header of the caller's, which is why curl ignores it
@@ -28,7 +29,11 @@ pub(crate) struct ProxyVariables(Vec<(String, OsString)>);
 
 /// A CONNECT proxy that the endpoint is reached through.
 #[derive(Clone)]
-pub(crate) struct Proxy(pub(crate) ureq::Proxy);
+pub(crate) struct Proxy {
+    pub(crate) url: ureq::Proxy,
+    /// The one that names it.
+    pub(crate) variable: String,
+}
 
 impl ProxyVariables {
     pub(crate) fn is_one(name: &str) -> bool {
@@ -92,10 +97,14 @@ impl ProxyVariables {
         let proxy = ureq::Proxy::new(value).map_err(|_| wrong())?;
         if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)
             || proxy.host().is_empty()
+            || is_like_secret(proxy.host())
         {
             return Err(wrong());
         }
-        Ok(Some(Proxy(proxy)))
+        Ok(Some(Proxy {
+            url: proxy,
+            variable: name.to_owned(),
+        }))
     }
 
     /// The variable that puts a proxy between Google's library and the metadata server.
@@ -188,10 +197,17 @@ fn is_within(address: IpAddr, network: IpAddr, length: u32) -> bool {
         && (length == 0 || (address ^ network) >> (128 - length) == 0)
 }
 
+impl Proxy {
+    /// Whether the proxy itself is spoken to over TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.url.protocol() == ProxyProtocol::Https
+    }
+}
+
 /// The address alone: user and password are nobody's business.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.0.host(), self.0.port())
+        write!(f, "{}:{}", self.url.host(), self.url.port())
     }
 }
 
@@ -278,6 +294,7 @@ mod tests {
             "http://p:",
             "http://u:w@p:x",
             "http://p:1/path",
+            "whsec_hunter2",
         ] {
             let error = proxy("example.com", &[("HTTPS_PROXY", value)]).unwrap_err();
             assert_eq!(error.variable(), "HTTPS_PROXY", "{value}");

@@ -257,6 +257,14 @@ pub(crate) fn parse_secrets(list: &str) -> Result<Vec<Secret>, SecretError> {
     }
 }
 
+/// Whether this begins as a secret does, and so must not be shown wherever else it was given.
+pub(crate) fn is_like_secret(text: &str) -> bool {
+    ["whsec_", "whsk_"].into_iter().any(|prefix| {
+        text.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    })
+}
+
 /// What signs a notifier's messages: no secret, one, or several while one replaces another.
 #[derive(Debug, Default)]
 pub(crate) struct Signer(Vec<Secret>);
@@ -269,6 +277,15 @@ impl Signer {
             return Err(SecretError(Problem::PublicKeySigns));
         }
         Ok(Signer(secrets))
+    }
+
+    /// What each secret begins with, which says what kind it is.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|secret| match secret.0 {
+            Key::Symmetric(_) => "whsec_",
+            Key::Private(_) => "whsk_",
+            Key::Public(_) => "whpk_",
+        })
     }
 
     /// The header `webhook-signature`: one signature per secret, separated by spaces; none without

@@ -49,6 +49,12 @@ impl Trust {
         true
     }
 
+    /// The files and directories that were named, if any were.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &Path> {
+        let paths = self.file.iter().chain(&self.dirs);
+        paths.map(PathBuf::as_path)
+    }
+
     /// The certificates; at least one.
     pub(crate) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, DeliveryError> {
         let mut found = CertificateResult::default();

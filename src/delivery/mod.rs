@@ -7,7 +7,7 @@ mod direct;
 mod recorder;
 
 #[cfg(feature = "cloud-tasks")]
-pub(crate) use cloud_tasks::{CloudTasks, Queue, QueueVariables, SiteVariables};
+pub(crate) use cloud_tasks::{CloudTasks, Queue, QueueVariables, Site, SiteVariables};
 pub(crate) use direct::Direct;
 pub use recorder::Recorder;
 

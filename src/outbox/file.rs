@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rusqlite::{Row, Transaction, params};
+use serde::Serialize;
 
 use super::OutboxStats;
 use super::error::OutboxError;
@@ -28,7 +29,8 @@ use super::store::{Purpose, Store};
 pub struct OutboxFile(Store);
 
 /// What has become of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
     /// It waits for its turn or for its next attempt, or is being delivered.
@@ -40,7 +42,7 @@ pub enum State {
 }
 
 /// A message in an outbox. Times are Unix milliseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoredMessage {
     /// Its id, the header `webhook-id`.
@@ -69,7 +71,7 @@ pub struct StoredMessage {
 }
 
 /// An attempt to deliver a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StoredAttempt {
     /// 1 is the message's first.
@@ -88,6 +90,10 @@ pub struct StoredAttempt {
 
 /// How many dead letters are made due in one transaction: few enough that no event waits for it.
 const CHUNK: i64 = 200;
+
+/// Dead letters, but not what has died since: a receiver that refuses would keep this going for ever.
+const DEAD_BY: &str = "SELECT seq FROM webhook_message
+    WHERE state = 'dead' AND settled_at <= ?1 ORDER BY settled_at, seq LIMIT ?2";
 
 const MESSAGE: &str = "SELECT id, type, source, subject, state, accepted_at, attempts, due_at, \
                        claimed_by IS NOT NULL, settled_at, last_error FROM webhook_message";
@@ -235,12 +241,8 @@ impl OutboxFile {
         let mut redelivered = 0;
         loop {
             let some = self.0.write(|transaction| {
-                // Not what has died since: a receiver that refuses would keep this going for ever.
                 let dead: Vec<i64> = transaction
-                    .prepare_cached(
-                        "SELECT seq FROM webhook_message
-                         WHERE state = 'dead' AND settled_at <= ?1 ORDER BY settled_at LIMIT ?2",
-                    )?
+                    .prepare_cached(DEAD_BY)?
                     .query_map(params![now, CHUNK], |row| row.get(0))?
                     .collect::<Result<_, _>>()?;
                 for seq in &dead {
@@ -268,6 +270,38 @@ impl OutboxFile {
                 0 => return Ok(forgotten),
                 some => forgotten += some,
             }
+        }
+    }
+
+    /// Forgets the dead letters, and says how many there were; the sums still count them. A few at a
+    /// time, so that no event waits for it.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written.
+    pub fn forget_dead(&mut self) -> Result<u64, OutboxError> {
+        let now = now();
+        let mut forgotten = 0;
+        loop {
+            let some = self.0.write(|transaction| {
+                let dead: Vec<i64> = transaction
+                    .prepare_cached(DEAD_BY)?
+                    .query_map(params![now, CHUNK], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                for seq in &dead {
+                    for sql in [
+                        "DELETE FROM webhook_attempt WHERE message = ?1",
+                        "DELETE FROM webhook_message WHERE seq = ?1",
+                    ] {
+                        transaction.prepare_cached(sql)?.execute([seq])?;
+                    }
+                }
+                Ok(dead.len() as u64)
+            })?;
+            if some == 0 {
+                return Ok(forgotten);
+            }
+            forgotten += some;
         }
     }
 }

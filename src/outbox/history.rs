@@ -1,5 +1,6 @@
 //! How long attempts are remembered.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::params;
@@ -38,10 +39,12 @@ impl Default for History {
     }
 }
 
-impl History {
-    /// Parses an age such as `30d`, a number of attempts such as `100000`, or both, separated by
-    /// spaces or commas. The error says what would be right.
-    pub(crate) fn parse(text: &str) -> Result<History, &'static str> {
+/// An age such as `30d`, a number of attempts such as `100000`, or both, separated by spaces or commas;
+/// what is not there is as by default. The error says what would be right.
+impl FromStr for History {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<History, &'static str> {
         const FORM: &str = "must be an age such as `30d`, a number of attempts such as `100000`, or \
                             both, separated by a space";
 
@@ -71,7 +74,9 @@ impl History {
             attempts: attempts.unwrap_or(default.attempts),
         })
     }
+}
 
+impl History {
     /// Forgets a few of the oldest attempts that need not be kept, and says how many: none once all
     /// are gone. `now` is in Unix milliseconds.
     pub(super) fn forget_some(&self, store: &mut Store, now: i64) -> Result<u64, OutboxError> {

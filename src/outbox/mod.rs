@@ -45,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
+use serde::Serialize;
 
 use crate::config::Config;
 use crate::deadline;
@@ -119,7 +120,7 @@ struct Local {
 
 /// What has become of the events in an outbox's file, since it was made and over all processes:
 /// `accepted = delivered + pending + dead`, always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OutboxStats {
     /// Stored.

@@ -471,10 +471,10 @@ fn record(
 }
 
 fn claim(transaction: &Transaction<'_>, round: &Round<'_>, ends: i64) -> rusqlite::Result<Granted> {
-    /// Whose turn it is; not what this worker itself has, should it be late to renew its claim.
+    /// Whose turn it is. What this worker itself has is not among them: its claims have just been
+    /// renewed.
     const DUE: &str = "SELECT seq FROM webhook_message
-         WHERE is_first = 1 AND due_at <= ?1 AND claimed_by IS NOT ?2
-         ORDER BY due_at, seq LIMIT ?3";
+         WHERE is_first = 1 AND due_at <= ?1 ORDER BY due_at, seq LIMIT ?2";
 
     let mut granted = Granted::default();
     let now = milliseconds(round.now);
@@ -482,7 +482,7 @@ fn claim(transaction: &Transaction<'_>, round: &Round<'_>, ends: i64) -> rusqlit
     if let Some(rate) = round.rate {
         let due: i64 = transaction
             .prepare_cached(&format!("SELECT count(*) FROM ({DUE})"))?
-            .query_row(params![now, round.worker, wanted], |row| row.get(0))?;
+            .query_row(params![now, wanted], |row| row.get(0))?;
         let next = transaction
             .prepare_cached("SELECT next_slot FROM webhook_outbox")?
             .query_row([], |row| row.get(0))?;
@@ -499,10 +499,10 @@ fn claim(transaction: &Transaction<'_>, round: &Round<'_>, ends: i64) -> rusqlit
         return Ok(granted);
     }
     let mut statement = transaction.prepare_cached(&format!(
-        "UPDATE webhook_message SET claimed_by = ?2, due_at = ?4 WHERE seq IN ({DUE})
+        "UPDATE webhook_message SET claimed_by = ?3, due_at = ?4 WHERE seq IN ({DUE})
          RETURNING seq, id, type, source, subject, time, failures, body"
     ))?;
-    granted.claims = claims(&mut statement, &[&now, &round.worker, &wanted, &ends])?;
+    granted.claims = claims(&mut statement, &[&now, &wanted, &round.worker, &ends])?;
     Ok(granted)
 }
 

@@ -24,7 +24,7 @@ impl OutboxVariables {
         let history = parsed(
             "OPTERYX_WEBHOOK_HISTORY",
             self.history.as_deref(),
-            History::parse,
+            str::parse::<History>,
         )?;
         let Some(outbox) = self.outbox else {
             for (name, is_set) in [

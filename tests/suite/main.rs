@@ -20,6 +20,7 @@ mod environment;
 mod examples;
 mod hostile;
 mod outbox;
+mod probe;
 mod receivers;
 mod signed_receivers;
 mod standards;

@@ -86,7 +86,10 @@ impl Settings {
 }
 
 /// Connects through the proxy, which gets user and password where its URL has them.
-fn tunnel(Proxy(proxy): &Proxy, socket: HttpConnector) -> Option<Tunnel<HttpConnector>> {
+fn tunnel(
+    Proxy { url: proxy, .. }: &Proxy,
+    socket: HttpConnector,
+) -> Option<Tunnel<HttpConnector>> {
     let (host, port) = (proxy.host(), proxy.port());
     let address = match host.contains(':') && !host.starts_with('[') {
         true => format!("http://[{host}]:{port}"),

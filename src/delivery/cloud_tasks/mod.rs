@@ -14,22 +14,30 @@ mod task;
 mod variables;
 mod worker;
 
+use std::error::Error as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use gcloud_sdk::google::cloud::tasks::v2::GetQueueRequest;
+use gcloud_sdk::google::cloud::tasks::v2::queue::State;
+use tonic::Code;
+
 use crate::deadline;
 use crate::delivery::{Delivery, Outcome};
 use crate::endpoint::Endpoint;
-use crate::error::{DeliveryError, Kind};
+use crate::error::{Chain, DeliveryError, Kind};
+use crate::headers::ExtraHeaders;
 use crate::message::Message;
+use crate::probe::{Probe, Reached};
 use crate::process::PerProcess;
 use crate::trust::Trust;
 
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, Site};
 pub(crate) use variables::{QueueVariables, SiteVariables};
 
 use connection::Settings;
+use service::{Call, Reply};
 use worker::{Answer, Worker};
 
 /// How long past the deadline the worker's own account of a failure is waited for. It says more than
@@ -117,14 +125,19 @@ impl CloudTasks {
 
     fn enqueue(&self, message: &Message) -> Result<Outcome, DeliveryError> {
         let deadline = Instant::now() + deadline::remaining(self.timeout);
-        let creation = Arc::new(task::creation(&self.queue, &self.endpoint, message));
-        let name = self.queue.path.task(message.id());
+        let creation = task::creation(&self.queue, &self.endpoint, message);
+        self.make(Call::Create(Arc::new(creation)), deadline)?;
+        Ok(Outcome::Enqueued {
+            task: self.queue.path.task(message.id()),
+        })
+    }
 
+    fn make(&self, call: Call, deadline: Instant) -> Result<Reply, DeliveryError> {
         // An earlier event may have left a dead worker, so the second is a new one.
         for _ in 0..2 {
             let worker = self.worker()?;
-            match worker.create(&creation, deadline, deadline + GRACE) {
-                Answer::Stored => return Ok(Outcome::Enqueued { task: name }),
+            match worker.make(call.clone(), deadline, deadline + GRACE) {
+                Answer::Done(reply) => return Ok(reply),
                 Answer::Failed(error) => return Err(error),
                 Answer::Stuck(error) => {
                     self.discard(&worker);
@@ -150,5 +163,36 @@ impl CloudTasks {
 impl Delivery for CloudTasks {
     fn deliver(&self, message: &Message) -> Outcome {
         self.enqueue(message).into()
+    }
+}
+
+/// `GetQueue`. The account that may put tasks into the queue need not be one that may look at it.
+impl Probe for CloudTasks {
+    fn probe(&self, _: &ExtraHeaders) -> Result<Reached, DeliveryError> {
+        let deadline = Instant::now() + deadline::remaining(self.timeout);
+        let look = GetQueueRequest {
+            name: self.queue.path.to_string(),
+        };
+        let error = match self.make(Call::Look(look), deadline) {
+            Ok(state) => {
+                let is_stopped = matches!(state, Some(State::Paused | State::Disabled));
+                return Ok(Reached::Queue {
+                    is_running: !is_stopped,
+                });
+            }
+            Err(error) => error,
+        };
+        let Kind::Queue { code, .. } = error.kind() else {
+            return Err(error);
+        };
+        let reason = error.source().map(|below| Chain(below).to_string());
+        let reason = reason.unwrap_or_default();
+        if *code == retry::name(Code::PermissionDenied) {
+            Ok(Reached::HiddenQueue { reason })
+        } else {
+            // Its own reason does not say which queue it is about.
+            let reason = format!("{}: {reason}", self.queue.path);
+            Err(error.with_source(reason))
+        }
     }
 }

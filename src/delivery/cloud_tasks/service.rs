@@ -6,11 +6,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use gcloud_sdk::google::cloud::tasks::v2::CreateTaskRequest;
 use gcloud_sdk::google::cloud::tasks::v2::cloud_tasks_client::CloudTasksClient;
+use gcloud_sdk::google::cloud::tasks::v2::{CreateTaskRequest, GetQueueRequest, queue};
 use tokio::time::{timeout, timeout_at};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Extensions, Request, Status};
 
 use super::connection::{Connection, Settings, is_tls};
 use super::credentials::Credentials;
@@ -53,6 +53,18 @@ struct State {
     /// How often in a row a token was given up waiting for.
     given_up: u32,
 }
+
+/// What the service can be asked to do.
+#[derive(Clone)]
+pub(super) enum Call {
+    /// To put a task into its queue; in as many attempts as the time allows.
+    Create(Arc<CreateTaskRequest>),
+    /// To say what it knows of a queue; at once or not at all.
+    Look(GetQueueRequest),
+}
+
+/// What it says once that is done: of a queue, the state that it is in.
+pub(super) type Reply = Option<queue::State>;
 
 /// Credentials in use.
 #[derive(Clone)]
@@ -117,18 +129,14 @@ impl Service {
         }
     }
 
-    /// Has a task created, in as many attempts as the deadline allows.
-    pub(super) async fn create(
-        &self,
-        creation: &CreateTaskRequest,
-        deadline: Instant,
-    ) -> Result<(), Failure> {
+    /// Makes a call, in as many attempts as it is worth and the deadline allows.
+    pub(super) async fn make(&self, call: &Call, deadline: Instant) -> Result<Reply, Failure> {
         let (mut failed, mut renewals) = (0, 0);
         let mut answer = None;
         loop {
             let is_renewal = renewals > 0;
-            let mut failure = match self.attempt(creation, deadline, is_renewal).await {
-                Ok(()) => return Ok(()),
+            let mut failure = match self.attempt(call, deadline, is_renewal).await {
+                Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
             failed += 1;
@@ -146,6 +154,10 @@ impl Service {
                     renewals += 1;
                     Duration::ZERO
                 }
+                // Who looks wants to know how it is now.
+                Next::AfterPause | Next::Sparingly if matches!(call, Call::Look(_)) => {
+                    return Err(failure);
+                }
                 Next::AfterPause | Next::Sparingly => retry::pause(failed, draw()),
             };
             if Instant::now() + pause >= deadline {
@@ -160,16 +172,19 @@ impl Service {
 
     async fn attempt(
         &self,
-        creation: &CreateTaskRequest,
+        call: &Call,
         deadline: Instant,
         is_renewal: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<Reply, Failure> {
         let connection = self.connection()?;
-        let mut request = Request::new(creation.clone());
-        *request.metadata_mut() = self.metadata(deadline).await?;
-        let routing = format!("parent={}", creation.parent).parse();
+        let mut metadata = self.metadata(deadline).await?;
+        let routing = match call {
+            Call::Create(creation) => format!("parent={}", creation.parent),
+            Call::Look(look) => format!("name={}", look.name),
+        };
+        let routing = routing.parse();
         let routing = routing.map_err(|_| Failure::last(Kind::Encoding.into()))?;
-        request.metadata_mut().insert(ROUTING_HEADER, routing);
+        metadata.insert(ROUTING_HEADER, routing);
 
         let left = deadline.saturating_duration_since(Instant::now());
         let may_follow = connection.has_served() && !is_renewal;
@@ -178,19 +193,12 @@ impl Service {
         } else {
             left
         };
-        let mut service = CloudTasksClient::new(connection.channel.clone());
-        let answer = timeout(limit, service.create_task(request)).await;
-        match answer {
-            Ok(Ok(_)) => {
+        match timeout(limit, ask(&connection, call, metadata)).await {
+            Ok(Ok(reply)) => {
                 connection.serves();
-                Ok(())
+                Ok(reply)
             }
-            // Stored by an attempt before this one, whose answer was lost.
-            Ok(Err(status)) if status.code() == Code::AlreadyExists => {
-                connection.serves();
-                Ok(())
-            }
-            Ok(Err(status)) => Err(self.refused(status, creation, &connection)),
+            Ok(Err(status)) => Err(self.refused(status, call, &connection)),
             Err(_) => {
                 self.forget_connection(&connection);
                 let error = DeliveryError::from(Kind::Timeout {
@@ -208,12 +216,7 @@ impl Service {
     }
 
     /// What an answer other than OK means.
-    fn refused(
-        &self,
-        status: Status,
-        creation: &CreateTaskRequest,
-        connection: &Arc<Connection>,
-    ) -> Failure {
+    fn refused(&self, status: Status, call: &Call, connection: &Arc<Connection>) -> Failure {
         let code = status.code();
         if let Some(below) = status.source() {
             // Not an answer, but a connection that could not be made or was lost.
@@ -244,7 +247,10 @@ impl Service {
         };
         let mut error = DeliveryError::from(kind);
         if !status.message().is_empty() {
-            error = error.with_source(without_values(status.message(), creation));
+            error = error.with_source(match call {
+                Call::Create(creation) => without_values(status.message(), creation),
+                Call::Look(_) => excerpt(status.message()),
+            });
         }
         match code {
             // A token may have been revoked before its time: a new one shows.
@@ -360,6 +366,32 @@ impl Service {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One attempt at a call.
+async fn ask(connection: &Connection, call: &Call, metadata: MetadataMap) -> Result<Reply, Status> {
+    fn with<T>(metadata: MetadataMap, message: T) -> Request<T> {
+        Request::from_parts(metadata, Extensions::default(), message)
+    }
+
+    let mut service = CloudTasksClient::new(connection.channel.clone());
+    match call {
+        Call::Create(creation) => {
+            match service
+                .create_task(with(metadata, CreateTaskRequest::clone(creation)))
+                .await
+            {
+                Ok(_) => Ok(None),
+                // Stored by an attempt before this one, whose answer was lost.
+                Err(status) if status.code() == Code::AlreadyExists => Ok(None),
+                Err(status) => Err(status),
+            }
+        }
+        Call::Look(look) => {
+            let queue = service.get_queue(with(metadata, look.clone())).await?;
+            Ok(Some(queue.into_inner().state()))
+        }
     }
 }
 

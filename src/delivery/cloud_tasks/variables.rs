@@ -166,7 +166,7 @@ fn proxy_for(url: &str, proxies: &ProxyVariables) -> Result<Option<Proxy>, Confi
     let proxy = proxies.proxy_for(&service)?;
     if proxy
         .as_ref()
-        .is_some_and(|Proxy(proxy)| proxy.protocol() != ureq::ProxyProtocol::Http)
+        .is_some_and(|proxy| proxy.url.protocol() != ureq::ProxyProtocol::Http)
     {
         return Err(ConfigError::new(
             "HTTPS_PROXY",

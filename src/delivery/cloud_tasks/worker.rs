@@ -9,12 +9,11 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-use gcloud_sdk::google::cloud::tasks::v2::CreateTaskRequest;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::connection::Settings;
-use super::service::{Failure, Service};
+use super::service::{Call, Failure, Reply, Service};
 use crate::error::DeliveryError;
 
 /// How many jobs may wait for the worker to look at them, which it does at once: only a worker that
@@ -43,14 +42,14 @@ impl Drop for Alive {
 }
 
 struct Job {
-    creation: Arc<CreateTaskRequest>,
+    call: Call,
     deadline: Instant,
-    answer: SyncSender<Result<(), Failure>>,
+    answer: SyncSender<Result<Reply, Failure>>,
 }
 
 /// What the worker made of a job.
 pub(super) enum Answer {
-    Stored,
+    Done(Reply),
     Failed(DeliveryError),
     /// It failed, and so will all that follow on this worker.
     Stuck(DeliveryError),
@@ -78,17 +77,12 @@ impl Worker {
         })
     }
 
-    /// Has a task created. The worker gives up at the deadline; `latest` is when the caller does.
-    pub(super) fn create(
-        &self,
-        creation: &Arc<CreateTaskRequest>,
-        deadline: Instant,
-        latest: Instant,
-    ) -> Answer {
+    /// Has a call made. The worker gives up at the deadline; `latest` is when the caller does.
+    pub(super) fn make(&self, call: Call, deadline: Instant, latest: Instant) -> Answer {
         // One place, so that the worker never waits for a caller that has gone away.
         let (answer, answers) = sync_channel(1);
         let job = Job {
-            creation: Arc::clone(creation),
+            call,
             deadline,
             answer,
         };
@@ -101,7 +95,7 @@ impl Worker {
             return Answer::Gone;
         }
         match answers.recv_timeout(latest.saturating_duration_since(Instant::now())) {
-            Ok(Ok(())) => Answer::Stored,
+            Ok(Ok(reply)) => Answer::Done(reply),
             Ok(Err(failure)) if failure.is_stuck => Answer::Stuck(failure.error),
             Ok(Err(failure)) => Answer::Failed(failure.error),
             Err(RecvTimeoutError::Timeout) => Answer::Late,
@@ -143,7 +137,7 @@ fn run(settings: Settings, mut jobs: Receiver<Job>) {
             let service = Arc::clone(&service);
             // A panic ends this job alone, and its caller sees the answer's other end go away.
             tokio::spawn(async move {
-                let result = service.create(&job.creation, job.deadline).await;
+                let result = service.make(&job.call, job.deadline).await;
                 // A caller that has given up needs no answer.
                 let _ = job.answer.try_send(result);
             });

@@ -4,6 +4,7 @@ mod attempt;
 mod resolver;
 mod transport;
 
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,13 +16,15 @@ use ureq::http::header::{CONNECTION, HeaderValue, LOCATION, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
-use ureq::{Agent, Body};
+use ureq::{Agent, AsSendBody, Body};
 
 use crate::deadline;
 use crate::delivery::{Delivery, Outcome, answer};
 use crate::endpoint::Endpoint;
 use crate::error::{DeliveryError, Kind, Peer};
+use crate::headers::ExtraHeaders;
 use crate::message::{Message, USER_AGENT};
+use crate::probe::{Probe, Reached};
 use crate::process::PerProcess;
 use crate::proxy::Proxy;
 use crate::trust::Trust;
@@ -102,11 +105,8 @@ impl Direct {
     }
 
     fn new_agent(&self, names: Names) -> Result<Agent, DeliveryError> {
-        let needs_tls = self.endpoint.is_https()
-            || self
-                .proxy
-                .as_ref()
-                .is_some_and(|proxy| proxy.0.protocol() == ureq::ProxyProtocol::Https);
+        let needs_tls =
+            self.endpoint.is_https() || self.proxy.as_ref().is_some_and(Proxy::is_https);
         let roots = if needs_tls {
             self.trust.certificates()?
         } else {
@@ -136,7 +136,7 @@ impl Direct {
             .accept("")
             .accept_encoding("")
             // Read from the environment with all the rest, and not behind its back.
-            .proxy(self.proxy.as_ref().map(|proxy| proxy.0.clone()))
+            .proxy(self.proxy.as_ref().map(|proxy| proxy.url.clone()))
             .tls_config(
                 TlsConfig::builder()
                     .provider(TlsProvider::Rustls)
@@ -158,32 +158,46 @@ impl Direct {
     }
 
     fn post(&self, message: &Message) -> Result<Outcome, DeliveryError> {
+        self.exchange(
+            || self.request(Method::POST, message.headers(), message.body()),
+            outcome_of,
+        )
+    }
+
+    /// Sends one request, and has the answer read while its time still runs.
+    fn exchange<B: AsSendBody, T>(
+        &self,
+        request: impl Fn() -> Result<Request<B>, DeliveryError>,
+        read: impl FnOnce(Response<Body>) -> Result<T, DeliveryError>,
+    ) -> Result<T, DeliveryError> {
         let attempt = attempt::begin(Instant::now() + deadline::remaining(self.timeout));
         let agent = self.agent()?;
-        let mut request = self.request(message)?;
-        let mut result = agent.run(request);
+        let mut result = agent.run(request()?);
         if must_be_sent_again(&result, &attempt) {
             // A connection that was kept alive and has died: nothing was lost yet but time, and the
             // receiver knows the message by its id should it have seen it after all.
             let left = attempt::remaining(self.timeout);
-            request = self.request(message)?;
             let request = agent
-                .configure_request(request)
+                .configure_request(request()?)
                 .max_idle_age(Duration::ZERO)
                 .timeout_global(Some(left))
                 .build();
             result = agent.run(request);
         }
         match result {
-            Ok(response) => outcome_of(response),
+            Ok(response) => read(response),
             Err(error) => Err(self.reason(error, &attempt)),
         }
     }
 
-    fn request<'m>(&self, message: &'m Message) -> Result<Request<&'m [u8]>, DeliveryError> {
+    fn request<B>(
+        &self,
+        method: Method,
+        fields: Vec<(&str, Cow<'_, str>)>,
+        body: B,
+    ) -> Result<Request<B>, DeliveryError> {
         let unsendable =
             |error: ureq::http::Error| DeliveryError::from(Kind::Encoding).with_source(error);
-        let fields = message.headers();
         // With room for ureq's own, so that it never grows.
         let mut headers = HeaderMap::with_capacity(fields.len() + 4);
         for (name, value) in fields {
@@ -191,8 +205,8 @@ impl Direct {
             let value = HeaderValue::from_str(&value).map_err(|e| unsendable(e.into()))?;
             headers.append(name, value);
         }
-        let mut request = Request::new(message.body());
-        *request.method_mut() = Method::POST;
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
         *request.uri_mut() = self.endpoint.uri().clone();
         *request.headers_mut() = headers;
         Ok(request)
@@ -248,6 +262,25 @@ impl Delivery for Direct {
     }
 }
 
+/// HEAD, which no receiver takes for an event; with the operator's own headers, without which a
+/// gateway before the receiver may answer in its stead.
+impl Probe for Direct {
+    fn probe(&self, headers: &ExtraHeaders) -> Result<Reached, DeliveryError> {
+        self.exchange(
+            || {
+                let fields = headers.iter().map(|(name, value)| (name, value.into()));
+                self.request(Method::HEAD, fields.collect(), ())
+            },
+            |response| {
+                Ok(Reached::Receiver {
+                    status: response.status().as_u16(),
+                    location: location(&response).filter(|_| response.status().is_redirection()),
+                })
+            },
+        )
+    }
+}
+
 /// Whether a kept-alive connection turned out dead, so that the message is owed another.
 fn must_be_sent_again(
     result: &Result<Response<Body>, ureq::Error>,
@@ -296,15 +329,8 @@ fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
     match status {
         200..=299 => Ok(Outcome::Delivered { status }),
         300..=399 => {
-            let location = response
-                .headers()
-                .get(LOCATION)
-                .and_then(|location| location.to_str().ok());
-            Err(Kind::Redirect {
-                status,
-                location: location.map(without_secrets),
-            }
-            .into())
+            let location = location(&response);
+            Err(Kind::Redirect { status, location }.into())
         }
         _ => {
             let retry_after = retry_after(response.headers(), SystemTime::now());
@@ -341,6 +367,12 @@ fn drain(body: &mut Body) {
             }
         }
     }
+}
+
+/// Where an answer points.
+fn location(response: &Response<Body>) -> Option<String> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    Some(without_secrets(location))
 }
 
 /// Where a redirect points, without what may be a secret in it.

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use opteryx_webhooks::Reached;
+
 use super::{QUEUE, task_of};
 use crate::support::server::{Connection, Request, Server};
 use crate::support::{event, eventually, notifier, python};
@@ -89,6 +91,32 @@ fn the_emulator_delivers_the_payload_with_every_header() {
     }
     assert!(request.headers["ce-time"].ends_with('Z'));
     assert!(request.headers["webhook-timestamp"].parse::<u64>().is_ok());
+}
+
+#[test]
+fn the_emulator_knows_the_queue_that_it_has_and_none_beside() {
+    let emulator = Emulator::start();
+    let probe = |queue: &str| {
+        let vars = [
+            ("OPTERYX_WEBHOOK_QUEUE", queue),
+            ("CLOUD_TASKS_EMULATOR_HOST", emulator.address.as_str()),
+        ];
+        notifier("router.opteryx.app", vars).probe()
+    };
+    let reached = probe(QUEUE).unwrap();
+    assert!(
+        matches!(
+            reached,
+            Reached::Queue {
+                is_running: true,
+                ..
+            }
+        ),
+        "{reached:?}"
+    );
+    let other = "projects/my-project/locations/us-central1/queues/other";
+    let error = probe(other).unwrap_err();
+    assert!(format!("{error:#}").contains(other), "{error:#}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod emulator;
 mod failures;
 mod google;
 mod load;
+mod probe;
 mod reference;
 mod task;
 

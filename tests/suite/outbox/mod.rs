@@ -1,7 +1,10 @@
 //! The outbox: what is stored is delivered, whatever stands in the way.
 
+mod contexts;
 mod delivery;
 mod killed;
+#[cfg(feature = "cloud-tasks")]
+mod queue;
 mod trouble;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gcloud_sdk::google::cloud::tasks::v2::task::MessageType;
-use gcloud_sdk::google::cloud::tasks::v2::{CreateTaskRequest, HttpRequest, Task};
+use gcloud_sdk::google::cloud::tasks::v2::{
+    CreateTaskRequest, GetQueueRequest, HttpRequest, Queue, Task, queue,
+};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,7 +23,8 @@ use tokio_rustls::TlsAcceptor;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
 
-const METHOD: &str = "/google.cloud.tasks.v2.CloudTasks/CreateTask";
+const CREATE_TASK: &str = "/google.cloud.tasks.v2.CloudTasks/CreateTask";
+const GET_QUEUE: &str = "/google.cloud.tasks.v2.CloudTasks/GetQueue";
 
 /// What the server does with a call.
 #[derive(Clone, Debug)]
@@ -32,6 +35,15 @@ pub enum Reply {
     Refuse(Code, &'static str),
     /// Store it, and lose the connection before the answer.
     StoreAndHangUp,
+    /// Never answer.
+    Hang,
+}
+
+/// What whoever asks for a queue is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Look {
+    Is(queue::State),
+    Refuse(Code, &'static str),
     /// Never answer.
     Hang,
 }
@@ -67,6 +79,8 @@ struct Memory {
     duplicates: usize,
     connections: usize,
     script: Option<Script>,
+    look: Option<Look>,
+    looks: usize,
 }
 
 pub struct QueueServer {
@@ -120,6 +134,16 @@ impl QueueServer {
     /// From now on, what every call gets.
     pub fn always(&self, reply: Reply) {
         self.answer(move |_| reply.clone());
+    }
+
+    /// From now on, what whoever asks for a queue is told; that it is running, unless set.
+    pub fn show(&self, look: Look) {
+        self.memory.lock().unwrap().look = Some(look);
+    }
+
+    /// How often a queue was asked for.
+    pub fn looks(&self) -> usize {
+        self.memory.lock().unwrap().looks
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -215,9 +239,17 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, memory: Ar
             hang_up: hang_up.clone(),
         };
         async move {
-            assert_eq!(request.uri().path(), METHOD);
-            let mut grpc = Grpc::new(tonic_prost::ProstCodec::default());
-            Ok::<_, Infallible>(grpc.unary(method, request).await)
+            Ok::<_, Infallible>(match request.uri().path() {
+                CREATE_TASK => {
+                    let mut grpc = Grpc::new(tonic_prost::ProstCodec::default());
+                    grpc.unary(method, request).await
+                }
+                GET_QUEUE => {
+                    let mut grpc = Grpc::new(tonic_prost::ProstCodec::default());
+                    grpc.unary(GetQueue(method.memory), request).await
+                }
+                other => panic!("an unknown method: {other}"),
+            })
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -271,6 +303,40 @@ impl UnaryService<CreateTaskRequest> for Method {
                 }
                 Reply::Hang => std::future::pending().await,
                 Reply::Store | Reply::Refuse(..) => result.map(Response::new),
+            }
+        })
+    }
+}
+
+struct GetQueue(Arc<Mutex<Memory>>);
+
+impl UnaryService<GetQueueRequest> for GetQueue {
+    type Response = Queue;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Queue>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<GetQueueRequest>) -> Self::Future {
+        let memory = Arc::clone(&self.0);
+        Box::pin(async move {
+            let routing = request.metadata().get("x-goog-request-params").cloned();
+            let name = request.into_inner().name;
+            let look = {
+                let memory = &mut *memory.lock().unwrap();
+                memory.looks += 1;
+                memory.look.unwrap_or(Look::Is(queue::State::Running))
+            };
+            let routing = routing.map(|routing| routing.to_str().unwrap().to_owned());
+            if routing != Some(format!("name={name}")) {
+                let problem = format!("routing header: {routing:?}");
+                return Err(Status::invalid_argument(problem));
+            }
+            match look {
+                Look::Is(state) => Ok(Response::new(Queue {
+                    name,
+                    state: state.into(),
+                    ..Default::default()
+                })),
+                Look::Refuse(code, reason) => Err(Status::new(code, reason)),
+                Look::Hang => std::future::pending().await,
             }
         })
     }
