@@ -9,17 +9,13 @@
 #[path = "receiver.rs"]
 mod receiver;
 
-use std::env::{self, VarError};
+mod listen;
+
+use std::env;
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
-use opteryx_webhooks::ConfigError;
-use opteryx_webhooks::receiver::Verifier;
-use receiver::Receiver;
-
-const DEFAULT_HOST: &str = "127.0.0.1";
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
+use listen::DEFAULT_ADDRESS;
 
 const USAGE: &str = "\
 Usage: receiver [ADDRESS]
@@ -45,10 +41,10 @@ fn main() -> ExitCode {
         (Some("-h" | "--help"), None) => {
             return status(io::stdout().write_all(USAGE.as_bytes()));
         }
-        (argument, None) => parse(argument.unwrap_or(DEFAULT_ADDRESS)),
+        (argument, None) => listen::addresses(argument.unwrap_or(DEFAULT_ADDRESS)),
         (_, Some(argument)) => Err(format!("unexpected argument: {argument}")),
     };
-    let verifier = match verifier() {
+    let verifier = match listen::verifier() {
         Ok(verifier) => verifier,
         Err(error) => {
             eprintln!("receiver: {error}");
@@ -56,44 +52,12 @@ fn main() -> ExitCode {
         }
     };
     match addresses {
-        Ok(addresses) => status(run(&addresses, verifier)),
+        Ok(addresses) => status(listen::run(&addresses, verifier)),
         Err(problem) => {
             eprint!("{problem}\n\n{USAGE}");
             ExitCode::from(2)
         }
     }
-}
-
-fn run(addresses: &[SocketAddr], verifier: Option<Verifier>) -> io::Result<()> {
-    let mut receiver = Receiver::bind(addresses)?;
-    receiver.verifier = verifier;
-    eprintln!("Listening on http://{}", receiver.address);
-    receiver.serve(io::stdout())
-}
-
-/// The verifier that the environment asks for: none unless it holds a secret.
-fn verifier() -> Result<Option<Verifier>, ConfigError> {
-    match env::var("OPTERYX_WEBHOOK_SECRET") {
-        Err(VarError::NotPresent) => Ok(None),
-        Ok(secret) if secret.trim().is_empty() => Ok(None),
-        _ => Verifier::from_env().map(Some),
-    }
-}
-
-/// The addresses that `host:port`, `:port` or `port` stand for.
-fn parse(argument: &str) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = argument.rsplit_once(':').unwrap_or(("", argument));
-    let host = match host.trim_matches(['[', ']']) {
-        "" => DEFAULT_HOST,
-        host => host,
-    };
-    let port: u16 = port
-        .parse()
-        .map_err(|error| format!("no address: {argument}: {error}"))?;
-    let addresses = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("no address: {argument}: {error}"))?;
-    Ok(addresses.collect())
 }
 
 fn status(result: io::Result<()>) -> ExitCode {

@@ -25,5 +25,6 @@ mod receivers;
 mod signed_receivers;
 mod standards;
 mod support;
+mod tool;
 mod vectors;
 mod verifier;
