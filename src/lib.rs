@@ -120,6 +120,8 @@ pub use payload::{
     ViewUpdated, WorkspaceDeleted, WorkspaceLocked, WorkspaceRestored, WorkspaceUnlocked,
 };
 pub use probe::Reached;
+#[cfg(feature = "outbox")]
+pub use settings::OutboxSettings;
 pub use settings::{CaCertificates, ProxySettings, QueueSettings, Road, Settings};
 pub use signature::{Secret, SecretError};
 

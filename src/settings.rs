@@ -9,6 +9,8 @@ use crate::delivery::{Queue, Site};
 use crate::endpoint::Endpoint;
 use crate::error::DeliveryError;
 use crate::filter::Filter;
+#[cfg(feature = "outbox")]
+use crate::outbox::{History, Rate};
 use crate::proxy::Proxy;
 
 /// The longest word of a pattern that is shown: no resource type or action is near that.
@@ -30,7 +32,7 @@ const MAX_WORD: usize = 32;
 /// assert_eq!(settings.headers, ["authorization"]);
 /// # Ok::<(), opteryx_webhooks::ConfigError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
     /// How events travel.
@@ -46,6 +48,9 @@ pub struct Settings {
     pub secrets: Vec<&'static str>,
     /// The names of the further headers, in lower case.
     pub headers: Vec<String>,
+    /// The outbox that events wait in before they travel.
+    #[cfg(feature = "outbox")]
+    pub outbox: Option<OutboxSettings>,
     /// The proxy between this process and the receiver, or Cloud Tasks.
     pub proxy: Option<ProxySettings>,
     /// Where the CA certificates are that the other end is judged by.
@@ -78,6 +83,21 @@ pub struct QueueSettings {
     pub oidc_service_account: Option<String>,
     /// The token's audience, where it is not the URL.
     pub oidc_audience: Option<String>,
+}
+
+/// An outbox.
+#[cfg(feature = "outbox")]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OutboxSettings {
+    /// Its file.
+    pub path: PathBuf,
+    /// The delays between attempts, of which there is one more.
+    pub retry: Vec<Duration>,
+    /// The most deliveries per second; none is no limit.
+    pub rate: Option<f64>,
+    /// What is kept of attempts that have been made.
+    pub history: History,
 }
 
 /// A proxy.
@@ -127,6 +147,13 @@ impl Config {
                 .iter()
                 .map(|(name, _)| name.to_owned())
                 .collect(),
+            #[cfg(feature = "outbox")]
+            outbox: self.outbox.as_ref().map(|outbox| OutboxSettings {
+                path: outbox.path.clone(),
+                retry: outbox.retry.delays().to_vec(),
+                rate: outbox.rate.map(Rate::per_second),
+                history: outbox.history,
+            }),
             proxy: self.effective_proxy().map(|proxy| ProxySettings {
                 address: format!("{proxy:?}"),
                 has_credentials: proxy.url.username().is_some() || proxy.url.password().is_some(),

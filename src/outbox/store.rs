@@ -156,21 +156,6 @@ impl Store {
         Store::on(connection, path, identity, purpose)
     }
 
-    /// The same on a disk of the tests'.
-    #[cfg(test)]
-    pub(super) fn open_on_vfs(
-        path: &Path,
-        vfs: &str,
-        purpose: Purpose,
-    ) -> Result<Store, OutboxError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags_and_vfs(path, flags, vfs)
-            .map_err(|error| OutboxError::sqlite(path, error))?;
-        Store::on(connection, path, Identity::default(), purpose)
-    }
-
     fn on(
         mut connection: Connection,
         path: &Path,

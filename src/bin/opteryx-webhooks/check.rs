@@ -1,6 +1,7 @@
 //! `check`: what the environment means, what is wrong with it, and who answers.
 
 use std::io::Write;
+use std::path::Path;
 
 use anstyle::Style;
 use clap::Args;
@@ -48,9 +49,11 @@ pub(crate) struct Check {
 #[derive(Serialize)]
 struct Report<'r> {
     ok: bool,
-    /// `off`, `direct` or `queue`; none with an error, since the notifier is off then for that.
+    /// `off`, `direct` or `queue`, with or without an outbox before it; none with an error, since the notifier is off then for that.
     road: Option<&'static str>,
     url: Option<&'r str>,
+    /// The outbox's file.
+    outbox: Option<&'r Path>,
     variables: &'r [Meaning],
     errors: Vec<Problem>,
     warnings: &'r [String],
@@ -80,9 +83,10 @@ impl Check {
             output.flush()?;
         }
         let probe = match &environment.config {
-            Some(config) if errors.is_empty() && !self.offline => {
-                Probe::make(&Notifier::new(config.clone()))
-            }
+            // Without an outbox, whose thread would start to deliver.
+            Some(_) if errors.is_empty() && !self.offline => environment
+                .without(&["OPTERYX_WEBHOOK_OUTBOX"])
+                .and_then(|config| Probe::make(&Notifier::new(config))),
             _ => None,
         };
         let is_well = errors.is_empty()
@@ -96,6 +100,11 @@ impl Check {
                 ok: is_well,
                 road: road.map(name),
                 url: url.filter(|_| errors.is_empty()),
+                outbox: settings
+                    .as_ref()
+                    .and_then(|settings| settings.outbox.as_ref())
+                    .map(|outbox| outbox.path.as_path())
+                    .filter(|_| errors.is_empty()),
                 variables: &meanings,
                 errors,
                 warnings: environment.warnings(),

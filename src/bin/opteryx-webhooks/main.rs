@@ -1,4 +1,4 @@
-//! The operator's tool: looks at an environment, sends an event, receives some.
+//! The operator's tool: looks at an environment and into an outbox, sends an event, receives some.
 //!
 //! Results go to standard output, what is wrong to standard error. Each command is a file, and so is
 //! each thing that they share.
@@ -8,10 +8,12 @@ mod data;
 mod environment;
 mod failure;
 mod meaning;
+mod outbox;
 mod output;
 mod probe;
 mod receive;
 mod send;
+mod stored;
 mod style;
 mod table;
 
@@ -30,6 +32,7 @@ Examples:
   opteryx-webhooks check                       what the environment comes to, and who answers
   opteryx-webhooks send                        a test event, to where events go
   opteryx-webhooks receive 8080                a receiver to try them on
+  opteryx-webhooks outbox stats                what has become of the events in the outbox
   opteryx-webhooks check --json | jq .errors   the same for programs
 
 The environment is the catalog's own: OPTERYX_WEBHOOK_DOMAIN says where events go, and README has
@@ -56,6 +59,7 @@ enum Command {
     Check(check::Check),
     Send(send::Send),
     Receive(receive::Receive),
+    Outbox(outbox::Outbox),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Check(check) => check.run(&mut output),
         Command::Send(send) => send.run(&mut output),
         Command::Receive(receive) => receive.run(),
+        Command::Outbox(outbox) => outbox.run(&mut output),
     };
     let result = result.and_then(|verdict| {
         output.flush()?;

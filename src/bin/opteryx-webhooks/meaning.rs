@@ -1,7 +1,9 @@
 //! What each variable comes to, in words, and never a value that could be secret.
 
 use std::path::Path;
+use std::time::Duration;
 
+use opteryx_webhooks::outbox::OutboxFile;
 use opteryx_webhooks::{CaCertificates, Config, ProxySettings, QueueSettings, Road, Settings};
 use serde::Serialize;
 
@@ -16,6 +18,10 @@ const TIMEOUT: &str = "OPTERYX_WEBHOOK_TIMEOUT";
 const EVENTS: &str = "OPTERYX_WEBHOOK_EVENTS";
 const SECRET: &str = "OPTERYX_WEBHOOK_SECRET";
 const HEADERS: &str = "OPTERYX_WEBHOOK_HEADERS";
+const OUTBOX: &str = "OPTERYX_WEBHOOK_OUTBOX";
+const RETRY: &str = "OPTERYX_WEBHOOK_RETRY";
+const RATE: &str = "OPTERYX_WEBHOOK_RATE";
+const HISTORY: &str = "OPTERYX_WEBHOOK_HISTORY";
 const EMULATOR: &str = "CLOUD_TASKS_EMULATOR_HOST";
 const OVERRIDE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDTASKS";
 const CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
@@ -77,6 +83,7 @@ pub(crate) fn meanings(environment: &Environment) -> Vec<Meaning> {
     };
     table.road();
     table.message();
+    table.outbox();
     table.unfamiliar();
     table.service();
     table.proxies();
@@ -221,10 +228,71 @@ impl Meanings<'_> {
         );
     }
 
+    /// Where events wait.
+    fn outbox(&mut self) {
+        let Some(outbox) = self.settings.outbox.as_ref().filter(|_| !self.is_off()) else {
+            let (without, why) = match self.is_off() {
+                true => (OUTBOX, "nothing without OPTERYX_WEBHOOK_DOMAIN"),
+                false => (RETRY, "nothing without OPTERYX_WEBHOOK_OUTBOX"),
+            };
+            if without == RETRY {
+                let taken = match self.settings.road {
+                    Road::Queue(_) => "that the queue does not take",
+                    _ => "that is not delivered",
+                };
+                self.row(
+                    OUTBOX,
+                    format!("no outbox: an event {taken} at once is gone"),
+                );
+            } else {
+                self.unused(OUTBOX, why);
+            }
+            for variable in [RETRY, RATE, HISTORY] {
+                self.unused(variable, why);
+            }
+            return;
+        };
+        match waiting(&outbox.path) {
+            Ok(waiting) => self.row(
+                OUTBOX,
+                format!(
+                    "events are first stored in {}: {waiting}",
+                    outbox.path.display()
+                ),
+            ),
+            Err(problem) => self.push(OUTBOX, State::Wrong, problem),
+        }
+        let delays: Vec<_> = outbox.retry.iter().copied().map(in_units).collect();
+        self.row(
+            RETRY,
+            format!(
+                "up to {} attempts, {} apart",
+                outbox.retry.len() + 1,
+                delays.join(" ")
+            ),
+        );
+        self.row(
+            RATE,
+            match outbox.rate {
+                Some(rate) => format!("{} deliveries a second at most", (rate * 1e5).round() / 1e5),
+                None => "as many deliveries a second as may be".to_owned(),
+            },
+        );
+        self.row(
+            HISTORY,
+            format!(
+                "attempts are remembered for {}, and {} at most",
+                in_units(outbox.history.age),
+                outbox.history.attempts
+            ),
+        );
+    }
+
     /// Variables with our prefix that are none of those above: misspelt, or of another version.
     fn unfamiliar(&mut self) {
-        const FAMILIAR: [&str; 8] = [
-            DOMAIN, QUEUE, ACCOUNT, AUDIENCE, TIMEOUT, EVENTS, SECRET, HEADERS,
+        const FAMILIAR: [&str; 12] = [
+            DOMAIN, QUEUE, ACCOUNT, AUDIENCE, TIMEOUT, EVENTS, SECRET, HEADERS, OUTBOX, RETRY,
+            RATE, HISTORY,
         ];
         let environment = self.environment;
         let mut names: Vec<&str> = environment.names().filter(|name| is_ours(name)).collect();
@@ -341,6 +409,39 @@ impl Meanings<'_> {
         if variable == CA_FILE && self.environment.is_set(CA_DIR) {
             self.row(CA_DIR, "counted above");
         }
+    }
+}
+
+/// What an outbox's file has in it; or why events will not be stored there.
+fn waiting(path: &Path) -> Result<String, String> {
+    if !path.exists() {
+        let folder = path.parent().is_some_and(Path::is_dir);
+        return match folder {
+            true => Ok("the first one makes the file".to_owned()),
+            false => Err("its folder does not exist, so events go directly".to_owned()),
+        };
+    }
+    let stats = OutboxFile::open(path).and_then(|file| file.stats());
+    stats
+        .map(|stats| format!("{} pending, {} dead", stats.pending, stats.dead))
+        .map_err(|error| format!("{error}; events go directly"))
+}
+
+/// As `OPTERYX_WEBHOOK_RETRY` has it: in the largest unit that leaves no rest.
+fn in_units(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ];
+    let unit = units
+        .into_iter()
+        .find(|(_, unit)| milliseconds > 0 && milliseconds.is_multiple_of(*unit));
+    match unit {
+        Some((name, unit)) => format!("{}{name}", milliseconds / unit),
+        None => format!("{milliseconds}ms"),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Verdict};
 use crate::output::Output;
 use crate::probe::milliseconds;
-use crate::style::{FAINT, PLAIN, WARNING, WELL};
+use crate::stored::Stored;
+use crate::style::{ERROR, FAINT, PLAIN, WARNING, WELL};
 use crate::table::{Cell, Table, on_one_line};
 
 /// What a test event is about: nothing that a catalog would have.
@@ -38,8 +39,12 @@ event like any other. `opteryx-webhooks check` shows what the environment comes 
 Data is sent as it is read: in the order of its keys, with every digit of its numbers. A workspace's
 own events, and a collection's, are named after it unless --name says otherwise.
 
-Exit codes: 0 it was delivered, or taken by the queue; 1 it was not, or the environment or the data is
-wrong; 2 the arguments are wrong.";
+With OPTERYX_WEBHOOK_OUTBOX it is stored in the file and delivered from there, by whichever process is
+first to it; what came of the first attempt is waited for. While this tool waits it delivers what else is
+due, too.
+
+Exit codes: 0 it was delivered, or taken by the queue or the outbox; 1 it was not, or the first attempt
+from the outbox failed, or the environment or the data is wrong; 2 the arguments are wrong.";
 
 /// Send an event, a test event unless told otherwise, and say what came of it.
 #[derive(Args)]
@@ -91,6 +96,8 @@ struct Report<'r> {
     status: Option<u16>,
     /// The task's full name in its queue.
     task: Option<&'r str>,
+    /// What has become of it in the outbox so far.
+    stored: Option<&'r Stored>,
     error: Option<Reason>,
     milliseconds: f64,
 }
@@ -123,8 +130,14 @@ impl Send {
 
         let started = Instant::now();
         let (outcome, id) = notifier.notify_with_id(&event);
+        let stored = match (&outcome, &settings.outbox, &id) {
+            (Outcome::Stored, Some(outbox), Some(id)) => {
+                Some(Stored::wait(&outbox.path, id, settings.timeout)?)
+            }
+            _ => None,
+        };
         let report = Report {
-            ok: outcome.is_ok(),
+            ok: outcome.is_ok() && stored.as_ref().is_none_or(Stored::is_well),
             outcome: word(&outcome),
             id: id.as_deref(),
             event: &format!("{}.{}", self.resource_type, self.action),
@@ -134,6 +147,7 @@ impl Send {
                 Outcome::Enqueued { task } => Some(task),
                 _ => None,
             },
+            stored: stored.as_ref(),
             error: outcome.error().map(Reason::of),
             milliseconds: milliseconds(started.elapsed()),
         };
@@ -202,6 +216,10 @@ impl Send {
         }
         row("to", to, PLAIN);
         row("outcome", outcome.to_string(), WELL);
+        if let Some(stored) = report.stored {
+            let style = if report.ok { WELL } else { ERROR };
+            row("since", stored.to_string(), style);
+        }
         row("took", format!("{} ms", report.milliseconds), PLAIN);
         Ok(table.write(output)?)
     }

@@ -149,7 +149,6 @@ fn check(place: &Place, receiver: &Server, seen: &Mutex<Seen>, stored: &[(String
     let stats = stats(&notifier);
     assert_eq!(stats.pending, 0);
     assert!(stats.accepted >= stored.len() as u64);
-    println!("{} were said to be stored, {stats:?}", stored.len());
 
     let file = place.file();
     let mut dead = HashSet::new();

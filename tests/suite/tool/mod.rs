@@ -1,6 +1,7 @@
 //! The operator's tool, run as a program: arguments, output, exit codes.
 
 mod check;
+mod outbox;
 mod receive;
 mod send;
 mod terminal;

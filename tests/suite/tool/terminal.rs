@@ -13,6 +13,7 @@ fn help_teaches_with_examples_variables_and_exit_codes() {
         &["check", "--help"],
         &["send", "--help"],
         &["receive", "--help"],
+        &["outbox", "--help"],
     ] {
         let end = End::of(&mut tool(arguments));
         assert_eq!((end.code, &*end.stderr), (Some(0), ""));

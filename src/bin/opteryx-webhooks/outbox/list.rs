@@ -13,7 +13,7 @@ use crate::table::{Cell, Table};
 const AFTER_HELP: &str = "\
 Examples:
   opteryx-webhooks outbox list --state dead
-  opteryx-webhooks outbox list --state pending --limit 1000 --json | jq -r '.[] | [.id, .last_error] | @tsv'
+  opteryx-webhooks outbox list --state pending --limit 1000 --json | jq -r '.[].last_error'
 
 An event that is pending and has not been attempted waits for its turn: behind an earlier one of the
 same resource, or for the worker. Times are UTC; in JSON they are Unix milliseconds.";
@@ -59,8 +59,15 @@ impl List {
             writeln!(output, "There are none.")?;
             return Ok(Verdict::Well);
         }
-        let mut table =
-            Table::with_head(["ACCEPTED", "ID", "EVENT", "RESOURCE", "TRIED", "STATE", "LAST ERROR"]);
+        let mut table = Table::with_head([
+            "ACCEPTED",
+            "ID",
+            "EVENT",
+            "RESOURCE",
+            "TRIED",
+            "STATE",
+            "LAST ERROR",
+        ]);
         for message in &messages {
             table.row([
                 time(message.accepted_at).into(),

@@ -52,7 +52,10 @@ impl Prune {
             output.json(&report)?;
         } else {
             let Report { attempts, dead } = report;
-            writeln!(output, "{attempts} attempts and {dead} dead letters were forgotten.")?;
+            writeln!(
+                output,
+                "{attempts} attempts and {dead} dead letters were forgotten."
+            )?;
         }
         Ok(Verdict::Well)
     }

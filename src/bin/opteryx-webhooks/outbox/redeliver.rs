@@ -23,7 +23,11 @@ uses the file delivers it, within a second; this tool does not.";
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Redeliver {
     /// Their ids
-    #[arg(value_name = "ID", required_unless_present = "dead", conflicts_with = "dead")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "dead",
+        conflicts_with = "dead"
+    )]
     ids: Vec<String>,
 
     /// All dead letters
@@ -62,7 +66,11 @@ impl Redeliver {
             output.json(&report)?;
         } else {
             let plural = if report.redelivered == 1 { "" } else { "s" };
-            writeln!(output, "{} event{plural} will be delivered once more.", report.redelivered)?;
+            writeln!(
+                output,
+                "{} event{plural} will be delivered once more.",
+                report.redelivered
+            )?;
         }
         match report.not_there.as_slice() {
             [] => Ok(Verdict::Well),

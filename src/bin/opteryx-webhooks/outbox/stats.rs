@@ -42,9 +42,21 @@ impl Stats {
         let unless_zero = |count, style| if count == 0 { PLAIN } else { style };
         row("file", on_one_line(&path.to_string_lossy()), PLAIN);
         row("accepted", stats.accepted.to_string(), PLAIN);
-        row("delivered", stats.delivered.to_string(), unless_zero(stats.delivered, WELL));
-        row("pending", stats.pending.to_string(), unless_zero(stats.pending, WARNING));
-        row("dead", stats.dead.to_string(), unless_zero(stats.dead, ERROR));
+        row(
+            "delivered",
+            stats.delivered.to_string(),
+            unless_zero(stats.delivered, WELL),
+        );
+        row(
+            "pending",
+            stats.pending.to_string(),
+            unless_zero(stats.pending, WARNING),
+        );
+        row(
+            "dead",
+            stats.dead.to_string(),
+            unless_zero(stats.dead, ERROR),
+        );
         table.write(output)?;
         Ok(Verdict::Well)
     }
