@@ -2,8 +2,9 @@
 //!
 //! Each line is measured in turns with all the others, against the same receiver on loopback, so
 //! that whatever else the machine does befalls them alike. The medians are shown, and how many times
-//! that of the client that is written by hand, which sends bytes that were made beforehand over a
-//! connection that stays open. Without `--bench`, as a test, there are a few turns.
+//! that of the client that is written by hand, which sends bytes that were made beforehand: over a
+//! connection that stays open, over one that is made for each event, and from several threads at
+//! once. Without `--bench`, as a test, there are a few turns.
 
 #![allow(
     clippy::expect_used,
@@ -32,13 +33,23 @@ mod tls;
 /// How often the lines take turns.
 const ROUNDS: usize = 3_000;
 
+/// How often they do where each makes a connection.
+const FRESH_ROUNDS: usize = 500;
+
+/// How many threads notify at once, how many events each at every turn, and how many turns.
+const THREADS: usize = 8;
+const THREAD_EVENTS: usize = 200;
+const THREAD_ROUNDS: usize = 30;
+
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"status\":\"ok\"}\n";
+const LAST_ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"status\":\"ok\"}\n";
 
 trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
 
 /// A receiver that reads a request in as few reads as may be, and answers in one write.
-fn receiver(tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr {
+fn receiver(tls: Option<Arc<rustls::ServerConfig>>, answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it listens");
     thread::spawn(move || {
@@ -54,11 +65,8 @@ fn receiver(tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr {
                     }
                 };
                 while read_message(&mut stream).is_some() {
-                    if stream
-                        .write_all(ANSWER)
-                        .and_then(|()| stream.flush())
-                        .is_err()
-                    {
+                    let sent = stream.write_all(answer).and_then(|()| stream.flush());
+                    if sent.is_err() || answer == LAST_ANSWER {
                         return;
                     }
                 }
@@ -142,7 +150,7 @@ fn measured(title: &str, mut lines: Vec<Line<'_>>, rounds: usize) {
             line.times.push(start.elapsed());
         }
     }
-    println!("\n| {title}, one thread, warm | median | by hand = 1 |\n| --- | ---: | ---: |");
+    println!("\n| {title} | median | by hand = 1 |\n| --- | ---: | ---: |");
     let median = |times: &mut Vec<Duration>| {
         times.sort_unstable();
         times[times.len() / 2]
@@ -155,6 +163,20 @@ fn measured(title: &str, mut lines: Vec<Line<'_>>, rounds: usize) {
     }
 }
 
+/// Runs it in as many threads as there are values, each so many times.
+fn at_once<T: Send>(values: &mut [T], run: impl Fn(&mut T) + Sync) {
+    thread::scope(|scope| {
+        for value in values {
+            let run = &run;
+            scope.spawn(move || {
+                for _ in 0..THREAD_EVENTS {
+                    run(value);
+                }
+            });
+        }
+    });
+}
+
 fn request(message: &Message, host: &str) -> Vec<u8> {
     let mut bytes = format!("POST /event HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in message.headers() {
@@ -164,91 +186,139 @@ fn request(message: &Message, host: &str) -> Vec<u8> {
     [bytes.as_bytes(), message.body()].concat()
 }
 
+/// An endpoint on loopback, and how clients reach it.
+struct Site {
+    address: SocketAddr,
+    domain: String,
+    /// The authority's certificate, if there is TLS.
+    certificate: Option<CertificateDer<'static>>,
+    tls: Option<Arc<ClientConfig>>,
+    notifier: Notifier,
+    /// The request as the client by hand sends it.
+    bytes: Vec<u8>,
+}
+
+impl Site {
+    fn new(authority: Option<&tls::Authority>, answer: &'static [u8]) -> Site {
+        let address = receiver(authority.map(tls::Authority::server), answer);
+        let host = address.to_string();
+        let scheme = if authority.is_some() { "https" } else { "http" };
+        let domain = format!("{scheme}://{host}");
+        let file = authority.map(tls::Authority::file);
+        let mut vars = vec![("OPTERYX_WEBHOOK_DOMAIN", domain.as_str())];
+        if let Some(file) = &file {
+            vars.push(("SSL_CERT_FILE", file.to_str().unwrap()));
+        }
+        let certificate = file
+            .as_deref()
+            .map(|file| CertificateDer::from_pem_file(file).unwrap());
+        let tls = certificate.clone().map(|certificate| {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificate).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            Arc::new(config)
+        });
+        Site {
+            address,
+            certificate,
+            tls,
+            notifier: Notifier::new(Config::from_vars(vars).unwrap()),
+            bytes: request(&message(), &host),
+            domain,
+        }
+    }
+
+    /// A connection of the client by hand.
+    fn connection(&self) -> Box<dyn Stream> {
+        let socket = TcpStream::connect(self.address).unwrap();
+        socket.set_nodelay(true).unwrap();
+        match &self.tls {
+            None => Box::new(socket),
+            Some(tls) => {
+                let name = self.address.ip().into();
+                let session = ClientConnection::new(Arc::clone(tls), name).unwrap();
+                Box::new(StreamOwned::new(session, socket))
+            }
+        }
+    }
+
+    fn send_by_hand(&self, stream: &mut Box<dyn Stream>) {
+        stream.write_all(&self.bytes).unwrap();
+        stream.flush().unwrap();
+        read_message(stream).unwrap();
+    }
+
+    fn notify(&self) {
+        assert!(self.notifier.notify(&event()).is_ok());
+    }
+
+    fn stock_ureq(&self) -> ureq::Agent {
+        let mut config =
+            ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
+        if let Some(certificate) = &self.certificate {
+            let certificate = Certificate::from_der(certificate).to_owned();
+            config = config.tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::new_with_certs(&[certificate]))
+                    .unversioned_rustls_crypto_provider(Arc::new(
+                        rustls::crypto::ring::default_provider(),
+                    ))
+                    .build(),
+            );
+        }
+        config.build().new_agent()
+    }
+}
+
 fn main() {
-    let rounds = if env::args().any(|argument| argument == "--bench") {
-        ROUNDS
-    } else {
-        3
-    };
+    let is_bench = env::args().any(|argument| argument == "--bench");
+    let rounds = |rounds| if is_bench { rounds } else { 3 };
     let message = message();
-
-    let address = receiver(None);
-    let domain = format!("http://{address}");
-    let notifier = Notifier::new(Config::from_vars([("OPTERYX_WEBHOOK_DOMAIN", &domain)]).unwrap());
-    let bytes = request(&message, &address.to_string());
-    let mut socket = TcpStream::connect(address).unwrap();
-    socket.set_nodelay(true).unwrap();
-    let stock = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .new_agent();
-    measured(
-        "http",
-        vec![
-            line("by hand", || {
-                socket.write_all(&bytes).unwrap();
-                read_message(&mut socket).unwrap();
-            }),
-            line("opteryx-webhooks", || {
-                assert!(notifier.notify(&event()).is_ok())
-            }),
-            line("stock ureq", || post(&stock, &domain, &message)),
-        ],
-        rounds,
-    );
-
     let authority = tls::Authority::new();
-    let file = authority.file();
-    let address = receiver(Some(authority.server()));
-    let domain = format!("localhost:{}", address.port());
-    let vars = [
-        ("OPTERYX_WEBHOOK_DOMAIN", domain.as_str()),
-        ("SSL_CERT_FILE", file.to_str().unwrap()),
-    ];
-    let notifier = Notifier::new(Config::from_vars(vars).unwrap());
-    let certificate = CertificateDer::from_pem_file(&file).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let session = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
-    let socket = TcpStream::connect(address).unwrap();
-    socket.set_nodelay(true).unwrap();
-    let mut stream = StreamOwned::new(session, socket);
-    let bytes = request(&message, &domain);
-    let url = format!("https://{domain}");
-    let stock = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(10)))
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(RootCerts::new_with_certs(&[Certificate::from_der(
-                    &certificate,
-                )
-                .to_owned()]))
-                .unversioned_rustls_crypto_provider(provider)
-                .build(),
-        )
-        .build()
-        .new_agent();
-    measured(
-        "https",
-        vec![
-            line("by hand", || {
-                stream.write_all(&bytes).unwrap();
-                stream.flush().unwrap();
-                read_message(&mut stream).unwrap();
-            }),
-            line("opteryx-webhooks", || {
-                assert!(notifier.notify(&event()).is_ok())
-            }),
-            line("stock ureq", || post(&stock, &url, &message)),
-        ],
-        rounds,
-    );
+
+    for (scheme, authority) in [("http", None), ("https", Some(&authority))] {
+        let site = Site::new(authority, ANSWER);
+        let mut stream = site.connection();
+        let stock = site.stock_ureq();
+        measured(
+            &format!("{scheme}, one thread, warm"),
+            vec![
+                line("by hand", || site.send_by_hand(&mut stream)),
+                line("opteryx-webhooks", || site.notify()),
+                line("stock ureq", || post(&stock, &site.domain, &message)),
+            ],
+            rounds(ROUNDS),
+        );
+
+        let mut streams: Vec<_> = (0..THREADS).map(|_| site.connection()).collect();
+        measured(
+            &format!("{scheme}, {THREADS} threads, {THREAD_EVENTS} events each"),
+            vec![
+                line("by hand", || {
+                    at_once(&mut streams, |stream| site.send_by_hand(stream));
+                }),
+                line("opteryx-webhooks", || {
+                    at_once(&mut [(); THREADS], |()| site.notify());
+                }),
+            ],
+            rounds(THREAD_ROUNDS),
+        );
+
+        let site = Site::new(authority, LAST_ANSWER);
+        measured(
+            &format!("{scheme}, one thread, a fresh connection for each"),
+            vec![
+                line("by hand", || site.send_by_hand(&mut site.connection())),
+                line("opteryx-webhooks", || site.notify()),
+            ],
+            rounds(FRESH_ROUNDS),
+        );
+    }
 }
 
 fn post(agent: &ureq::Agent, url: &str, message: &Message) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ureq::http::Uri;
+use ureq::http::{HeaderValue, Uri};
 
 use crate::signature::is_like_secret;
 
@@ -14,6 +14,7 @@ use crate::signature::is_like_secret;
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     uri: Uri,
+    host: HeaderValue,
     /// Whether what is sent stays on this machine, so that plain http gives nothing away.
     loopback: bool,
 }
@@ -72,8 +73,14 @@ impl Endpoint {
             None => format!("{scheme}://{host}{prefix}/event"),
         };
         let uri = url.parse().map_err(|_| wrong("does not make a URL"))?;
+        let default_port = if scheme == "https" { 443 } else { 80 };
+        let host_header = match port.filter(|port| *port != default_port) {
+            Some(port) => format!("{host}:{port}").try_into(),
+            None => host.to_string().try_into(),
+        };
         Ok(Endpoint {
             uri,
+            host: host_header.map_err(|_| wrong("does not make a URL"))?,
             loopback: host.is_loopback(),
         })
     }
@@ -85,6 +92,11 @@ impl Endpoint {
 
     pub(crate) fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// What the header `Host` says: the port only where it is not the scheme's own.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     pub(crate) fn is_https(&self) -> bool {

@@ -46,7 +46,11 @@ impl Error for ConfigError {}
 /// which `Display` does not repeat, unless it is asked to: `{:#}` puts all of it on the same line.
 /// Neither holds a header value, a secret or a body.
 #[derive(Debug)]
-pub struct DeliveryError {
+// Boxed, so that an outcome is small, and to drop one that is no failure takes next to nothing.
+pub struct DeliveryError(Box<Failure>);
+
+#[derive(Debug)]
+struct Failure {
     kind: Kind,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -149,13 +153,13 @@ impl DeliveryError {
 
     /// Adds what lies below.
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> DeliveryError {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// Whether the time for the delivery ran out.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind, Kind::Timeout { .. })
+        matches!(self.0.kind, Kind::Timeout { .. })
     }
 
     /// Whether the same message may be accepted later.
@@ -166,7 +170,7 @@ impl DeliveryError {
     ///
     /// [Standard Webhooks]: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     pub fn is_retryable(&self) -> bool {
-        match self.kind {
+        match self.0.kind {
             Kind::Encoding
             | Kind::TooLarge { .. }
             | Kind::HeaderTooLong { .. }
@@ -181,12 +185,12 @@ impl DeliveryError {
 
     #[cfg(feature = "cloud-tasks")]
     pub(crate) fn kind(&self) -> &Kind {
-        &self.kind
+        &self.0.kind
     }
 
     /// The status of the receiver's answer, where there was one.
     pub fn status(&self) -> Option<u16> {
-        match self.kind {
+        match self.0.kind {
             Kind::Status { status, .. } | Kind::Redirect { status, .. } => Some(status),
             _ => None,
         }
@@ -196,7 +200,7 @@ impl DeliveryError {
     /// ([RFC 9110, 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#name-retry-after)): seconds, or
     /// a date, which counts from the moment the answer was read. A year at most.
     pub fn retry_after(&self) -> Option<Duration> {
-        match self.kind {
+        match self.0.kind {
             Kind::Status { retry_after, .. } => retry_after,
             _ => None,
         }
@@ -205,7 +209,7 @@ impl DeliveryError {
 
 impl From<Kind> for DeliveryError {
     fn from(kind: Kind) -> DeliveryError {
-        DeliveryError { kind, source: None }
+        DeliveryError(Box::new(Failure { kind, source: None }))
     }
 }
 
@@ -214,7 +218,7 @@ impl fmt::Display for DeliveryError {
         if f.alternate() {
             return Chain(self).fmt(f);
         }
-        match &self.kind {
+        match &self.0.kind {
             Kind::Encoding => f.write_str("the event's data cannot be written as JSON"),
             Kind::TooLarge { limit } => {
                 write!(f, "the body is larger than the limit of {limit} bytes")
@@ -269,7 +273,8 @@ impl fmt::Display for DeliveryError {
 
 impl Error for DeliveryError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
+        self.0
+            .source
             .as_deref()
             .map(|source| source as &(dyn Error + 'static))
     }

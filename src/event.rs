@@ -29,6 +29,19 @@ macro_rules! words {
             /// The words that the reference knows.
             pub(crate) const KNOWN: &'static [&'static str] = &[$($word),+];
 
+            /// Its place among them; none for any other word, and for one of them in
+            /// [`Other`]($name::Other).
+            #[inline]
+            pub(crate) fn place(&self) -> Option<usize> {
+                enum Place {
+                    $($variant,)+
+                }
+                match self {
+                    $($name::$variant => Some(Place::$variant as usize),)+
+                    $name::Other(_) => None,
+                }
+            }
+
             /// The word as it is sent.
             pub fn as_str(&self) -> &str {
                 match self {
@@ -250,6 +263,8 @@ macro_rules! in_a_collection {
     ($($(#[$doc:meta])* $constructor:ident: $action:ident $resource_type:ident $payload:ident;)+) => {$(
         impl<'a> Event<'a, $payload<'a>> {
             $(#[$doc])*
+            // Into the host's own code, where an event that goes nowhere is then hardly made.
+            #[inline]
             pub fn $constructor(
                 workspace: &'a str,
                 collection: &'a str,
@@ -290,6 +305,7 @@ in_a_collection! {
 
 impl<'a> Event<'a, DatasetCommitted> {
     /// Data was committed to a dataset.
+    #[inline]
     pub fn dataset_committed(
         workspace: &'a str,
         collection: &'a str,
@@ -309,6 +325,7 @@ impl<'a> Event<'a, DatasetCommitted> {
 
 impl<'a> Event<'a, CollectionCreated<'a>> {
     /// A collection was created; it is both the event's collection and its resource.
+    #[inline]
     pub fn collection_created(
         workspace: &'a str,
         collection: &'a str,
@@ -330,6 +347,7 @@ macro_rules! of_a_workspace {
     ($($(#[$doc:meta])* $constructor:ident: $action:ident $payload:ident;)+) => {$(
         impl<'a> Event<'a, $payload<'a>> {
             $(#[$doc])*
+            #[inline]
             pub fn $constructor(workspace: &'a str, data: $payload<'a>) -> Self {
                 Event::new(Action::$action, ResourceType::Workspace, workspace, None, workspace)
                     .with_data(data)

@@ -86,6 +86,15 @@ impl ExtraHeaders {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Appends them as HTTP/1.1 writes them: a line for each.
+    pub(crate) fn write(&self, head: &mut Vec<u8>) {
+        for (name, value) in self.iter() {
+            for part in [name, ": ", value, "\r\n"] {
+                head.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,13 +1,14 @@
 //! An event, encoded: its id, its body, its headers.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::{DateTime, Datelike, Timelike};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
@@ -23,6 +24,12 @@ pub(crate) const MAX_BODY: usize = 1024 * 1024;
 /// The longest header value that is made of an event's names, in bytes. Common servers refuse a
 /// header of more than 8 KiB in all.
 pub(crate) const MAX_HEADER_VALUE: usize = 4 * 1024;
+
+/// Room for the values of most messages' headers, in bytes, so that their text never grows.
+const VALUES_ROOM: usize = 256;
+
+/// The size with which a body begins, in bytes: most never grow.
+const BODY_ROOM: usize = 512;
 
 /// The reference's own, so that a receiver that looks at it sees no difference.
 pub(crate) const USER_AGENT: &str = "opteryx-catalog-webhook/1.0";
@@ -42,11 +49,7 @@ const HEADER_ESCAPES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// [`headers`](Message::headers), untouched.
 #[derive(Clone)]
 pub struct Message {
-    id: String,
-    event_type: String,
-    source: String,
-    subject: Option<String>,
-    time: Option<String>,
+    values: Values,
     extra: Arc<ExtraHeaders>,
     signer: Arc<Signer>,
     body: Vec<u8>,
@@ -62,23 +65,8 @@ impl Message {
         let timestamp_ms = event
             .timestamp_ms()
             .unwrap_or_else(|| unix_ms(SystemTime::now()));
-        let (resource_type, action) = (event.resource_type().as_str(), event.action().as_str());
-        let event_type = header_value("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action])?;
-        let source = header_value("ce-source", &["/workspaces/", event.workspace()])?;
-        let subject = match event.collection() {
-            Some(collection) => {
-                header_value("ce-subject", &[collection, "/", event.resource_name()])?
-            }
-            None => header_value("ce-subject", &[event.resource_name()])?,
-        };
-        // An attribute that is there must not be empty, and this one is optional.
-        let subject = Some(subject).filter(|subject| !subject.is_empty());
         Ok(Message {
-            id: id.to_owned(),
-            event_type,
-            source,
-            subject,
-            time: rfc3339(timestamp_ms),
+            values: Values::of(event, id, timestamp_ms)?,
             extra: Arc::clone(extra),
             signer: Arc::clone(signer),
             body: body_of(event, timestamp_ms)?,
@@ -94,12 +82,14 @@ impl Message {
         extra: &Arc<ExtraHeaders>,
         signer: &Arc<Signer>,
     ) -> Message {
+        let mut values = Values::default();
+        values.push(parts.id);
+        values.push(parts.event_type);
+        values.push(parts.source);
+        values.push(parts.subject.unwrap_or_default());
+        values.push(parts.time.unwrap_or_default());
         Message {
-            id: parts.id.to_owned(),
-            event_type: parts.event_type.to_owned(),
-            source: parts.source.to_owned(),
-            subject: parts.subject.map(str::to_owned),
-            time: parts.time.map(str::to_owned),
+            values,
             extra: Arc::clone(extra),
             signer: Arc::clone(signer),
             body,
@@ -110,11 +100,11 @@ impl Message {
     #[cfg(feature = "outbox")]
     pub(crate) fn parts(&self) -> Parts<'_> {
         Parts {
-            id: &self.id,
-            event_type: &self.event_type,
-            source: &self.source,
-            subject: self.subject.as_deref(),
-            time: self.time.as_deref(),
+            id: self.values.id(),
+            event_type: self.values.event_type(),
+            source: self.values.source(),
+            subject: self.values.subject(),
+            time: self.values.time(),
         }
     }
 
@@ -122,12 +112,12 @@ impl Message {
     ///
     /// A receiver that sees it twice has seen the same message twice.
     pub fn id(&self) -> &str {
-        &self.id
+        self.values.id()
     }
 
     /// What happened to what: `app.opteryx.<resource_type>.<action>`, the header `ce-type`.
     pub fn event_type(&self) -> &str {
-        &self.event_type
+        self.values.event_type()
     }
 
     /// The JSON that is sent, byte for byte.
@@ -143,45 +133,156 @@ impl Message {
     /// attempt, and send all that come together. A road that keeps them for later, such as a queue,
     /// keeps that time as well, and a receiver may then find it too old.
     pub fn headers(&self) -> Vec<(&str, Cow<'_, str>)> {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        self.headers_at(now)
+        self.headers_at(unix_seconds())
     }
 
     fn headers_at(&self, unix_seconds: u64) -> Vec<(&str, Cow<'_, str>)> {
-        let timestamp = unix_seconds.to_string();
-        let signature = self.signer.signature(&self.id, &timestamp, &self.body);
         let mut headers = Vec::with_capacity(11 + self.extra.len());
-        let mut push = |name, value| headers.push((name, value));
-        push("Content-Type", Cow::Borrowed("application/json"));
-        push("User-Agent", Cow::Borrowed(USER_AGENT));
-        push("webhook-id", Cow::Borrowed(self.id.as_str()));
-        push("webhook-timestamp", Cow::Owned(timestamp));
+        self.each_header(unix_seconds, |name, value| {
+            let name = match name {
+                "content-type" => "Content-Type",
+                "user-agent" => "User-Agent",
+                name => name,
+            };
+            headers.push((name, value));
+        });
+        headers
+    }
+
+    /// Appends the same as HTTP/1.1 writes it: a line for each, names in small letters.
+    pub(crate) fn write_headers(&self, head: &mut Vec<u8>) -> Result<(), DeliveryError> {
+        let mut is_sendable = true;
+        self.each_header(unix_seconds(), |name, value| {
+            // All of them are, by how they are made; and a line's end in one would be a header more.
+            is_sendable &= consists_of(&value, |byte| matches!(byte, b' '..=b'~' | b'\t'));
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        });
+        if is_sendable {
+            Ok(())
+        } else {
+            Err(Kind::Encoding.into())
+        }
+    }
+
+    /// The headers of an attempt at this time, in their order: the one place that knows it.
+    fn each_header<'m>(&'m self, unix_seconds: u64, mut take: impl FnMut(&'m str, Cow<'m, str>)) {
+        let timestamp = unix_seconds.to_string();
+        let signature = self.signer.signature(self.id(), &timestamp, &self.body);
+        take("content-type", Cow::Borrowed("application/json"));
+        take("user-agent", Cow::Borrowed(USER_AGENT));
+        take("webhook-id", Cow::Borrowed(self.id()));
+        take("webhook-timestamp", Cow::Owned(timestamp));
         if let Some(signature) = signature {
-            push("webhook-signature", Cow::Owned(signature));
+            take("webhook-signature", Cow::Owned(signature));
         }
-        push("ce-specversion", Cow::Borrowed("1.0"));
-        push("ce-id", Cow::Borrowed(self.id.as_str()));
-        push("ce-type", Cow::Borrowed(self.event_type.as_str()));
-        push("ce-source", Cow::Borrowed(self.source.as_str()));
-        if let Some(subject) = &self.subject {
-            push("ce-subject", Cow::Borrowed(subject.as_str()));
+        take("ce-specversion", Cow::Borrowed("1.0"));
+        take("ce-id", Cow::Borrowed(self.id()));
+        take("ce-type", Cow::Borrowed(self.event_type()));
+        take("ce-source", Cow::Borrowed(self.values.source()));
+        if let Some(subject) = self.values.subject() {
+            take("ce-subject", Cow::Borrowed(subject));
         }
-        if let Some(time) = &self.time {
-            push("ce-time", Cow::Borrowed(time.as_str()));
+        if let Some(time) = self.values.time() {
+            take("ce-time", Cow::Borrowed(time));
         }
         for (name, value) in self.extra.iter() {
-            push(name, Cow::Borrowed(value));
+            take(name, Cow::Borrowed(value));
         }
-        headers
     }
 
     /// The kind of event as `OPTERYX_WEBHOOK_EVENTS` writes it, such as `dataset.create`.
     pub(crate) fn kind(&self) -> &str {
-        self.event_type
+        let event_type = self.event_type();
+        event_type
             .strip_prefix(EVENT_TYPE_PREFIX)
-            .unwrap_or(&self.event_type)
+            .unwrap_or(event_type)
+    }
+}
+
+/// The values of a message's headers that are the same at every attempt, in a row: in one text,
+/// because five small allocations would take longer than to fill them. They begin with
+/// [`id`](Values::id), and stand in the order of the methods that read them.
+#[derive(Clone, Default)]
+struct Values {
+    text: String,
+    /// Where each of them ends.
+    ends: [usize; 5],
+    /// How many there are by now.
+    len: usize,
+}
+
+impl Values {
+    fn of<D>(event: &Event<'_, D>, id: &str, timestamp_ms: i64) -> Result<Values, DeliveryError> {
+        let (resource_type, action) = (event.resource_type().as_str(), event.action().as_str());
+        let mut values = Values {
+            text: String::with_capacity(VALUES_ROOM),
+            ..Values::default()
+        };
+        values.push(id);
+        values.push_encoded("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action])?;
+        values.push_encoded("ce-source", &["/workspaces/", event.workspace()])?;
+        let name = event.resource_name();
+        match event.collection() {
+            Some(collection) => values.push_encoded("ce-subject", &[collection, "/", name])?,
+            None => values.push_encoded("ce-subject", &[name])?,
+        }
+        push_rfc3339(&mut values.text, timestamp_ms);
+        values.end();
+        Ok(values)
+    }
+
+    fn push(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.end();
+    }
+
+    /// Appends the parts in a row, percent-encoded.
+    fn push_encoded(&mut self, name: &'static str, parts: &[&str]) -> Result<(), DeliveryError> {
+        // Before anything is encoded, so that a huge name costs nothing.
+        check_length(name, parts.iter().map(|part| part.len()).sum())?;
+        let start = self.text.len();
+        self.text.extend(parts.iter().copied());
+        // Most names need no escape, and to look at all parts once is fast.
+        if !consists_of(&self.text[start..], is_plain) {
+            self.text.truncate(start);
+            for part in parts {
+                let encoded = utf8_percent_encode(part, HEADER_ESCAPES);
+                self.text.extend(encoded);
+            }
+        }
+        check_length(name, self.text.len() - start)?;
+        self.end();
+        Ok(())
+    }
+
+    /// What was appended since the last end is a value.
+    fn end(&mut self) {
+        self.ends[self.len] = self.text.len();
+        self.len += 1;
+    }
+
+    fn id(&self) -> &str {
+        &self.text[..self.ends[0]]
+    }
+
+    fn event_type(&self) -> &str {
+        &self.text[self.ends[0]..self.ends[1]]
+    }
+
+    fn source(&self) -> &str {
+        &self.text[self.ends[1]..self.ends[2]]
+    }
+
+    fn subject(&self) -> Option<&str> {
+        // An attribute that is there must not be empty, and this one is optional.
+        Some(&self.text[self.ends[2]..self.ends[3]]).filter(|value| !value.is_empty())
+    }
+
+    fn time(&self) -> Option<&str> {
+        Some(&self.text[self.ends[3]..self.ends[4]]).filter(|value| !value.is_empty())
     }
 }
 
@@ -214,34 +315,36 @@ pub(crate) fn random_id() -> String {
         random[8..].copy_from_slice(&half(1));
     }
     let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
-    let mut id = String::with_capacity("evt_".len() + 32);
-    // Writing to a String cannot fail.
-    let _ = write!(id, "evt_{}", uuid.simple());
-    id
+    // Not by `format!`, which takes longer than all the rest.
+    ["evt_", uuid.simple().encode_lower(&mut [0; 32])].concat()
 }
 
 /// Not the body, which may be large and is nobody's business, nor a header's value.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
-            .field("id", &self.id)
-            .field("event_type", &self.event_type)
+            .field("id", &self.id())
+            .field("event_type", &self.event_type())
             .field("body_len", &self.body.len())
             .finish_non_exhaustive()
     }
 }
 
-/// The parts in a row, percent-encoded.
-fn header_value(name: &'static str, parts: &[&str]) -> Result<String, DeliveryError> {
-    // Before anything is encoded, so that a huge name costs nothing.
-    let length = parts.iter().map(|part| part.len()).sum();
-    check_length(name, length)?;
-    let mut value = String::with_capacity(length);
-    for part in parts {
-        value.extend(utf8_percent_encode(part, HEADER_ESCAPES));
-    }
-    check_length(name, value.len())?;
-    Ok(value)
+fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// Whether all of its bytes are such. Looks at every one of them, come what may, so that the compiler
+/// can take sixteen at a time.
+fn consists_of(text: &str, is_such: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is_such(byte))
+}
+
+/// Whether a byte stands for itself among those that [`HEADER_ESCAPES`] encodes.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'%')
 }
 
 fn check_length(name: &'static str, length: usize) -> Result<(), DeliveryError> {
@@ -256,12 +359,33 @@ fn check_length(name: &'static str, length: usize) -> Result<(), DeliveryError> 
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, for years that it can write.
-fn rfc3339(timestamp_ms: i64) -> Option<String> {
-    let time = DateTime::from_timestamp_millis(timestamp_ms)?;
-    let text = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+/// Appends the time in RFC 3339, in UTC with milliseconds; nothing for a year that it cannot write.
+fn push_rfc3339(value: &mut String, timestamp_ms: i64) {
+    let Some(time) = DateTime::from_timestamp_millis(timestamp_ms) else {
+        return;
+    };
+    let time = time.naive_utc();
     // A fifth digit or a sign before the year is not RFC 3339, and `ce-time` is optional.
-    (text.len() == "2024-01-06T16:00:00.000Z".len() && !text.starts_with('-')).then_some(text)
+    let Some(year) = u32::try_from(time.year()).ok().filter(|year| *year <= 9999) else {
+        return;
+    };
+    // chrono knows the calendar; its formatter takes four times as long as this.
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut write = |digits: Range<usize>, mut number: u32| {
+        for digit in text[digits].iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    write(0..4, year);
+    write(5..7, time.month());
+    write(8..10, time.day());
+    write(11..13, time.hour());
+    write(14..16, time.minute());
+    write(17..19, time.second());
+    write(20..23, time.nanosecond() / 1_000_000);
+    // They are digits.
+    value.push_str(str::from_utf8(&text).unwrap_or_default());
 }
 
 fn body_of<D: Serialize>(
@@ -269,7 +393,7 @@ fn body_of<D: Serialize>(
     timestamp_ms: i64,
 ) -> Result<Vec<u8>, DeliveryError> {
     let mut body = BoundedBody {
-        bytes: Vec::with_capacity(512),
+        bytes: Vec::with_capacity(BODY_ROOM),
         overflowed: false,
     };
     match serde_json::to_writer(
@@ -292,13 +416,21 @@ struct BoundedBody {
 }
 
 impl io::Write for BoundedBody {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    // serde_json calls this for every quote and every comma, so it must not go by the default, a
+    // loop around `write`.
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.len() > MAX_BODY - self.bytes.len() {
             self.overflowed = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -308,6 +440,9 @@ impl io::Write for BoundedBody {
 
 #[cfg(test)]
 mod tests {
+    use chrono::SecondsFormat;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
@@ -395,6 +530,51 @@ mod tests {
             header(&message(&last).unwrap(), "ce-time").as_deref(),
             Some("9999-12-31T23:59:59.999Z")
         );
+    }
+
+    proptest! {
+        #[test]
+        fn times_are_written_as_chrono_writes_them(timestamp in -62_167_219_200_000..253_402_300_800_000_i64) {
+            let mut text = String::new();
+            push_rfc3339(&mut text, timestamp);
+            let time = DateTime::from_timestamp_millis(timestamp).unwrap();
+            prop_assert_eq!(text, time.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
+
+        #[test]
+        fn values_are_encoded_whether_they_need_it_or_not(parts in prop::collection::vec(".{0,8}|[!-~]{0,8}", 1..5)) {
+            let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+            let mut values = Values::default();
+            values.push("evt_0");
+            values.push_encoded("ce-type", &parts).unwrap();
+            let encoded = utf8_percent_encode(&parts.concat(), HEADER_ESCAPES).to_string();
+            prop_assert_eq!(values.event_type(), encoded);
+            prop_assert_eq!(values.id(), "evt_0");
+        }
+    }
+
+    #[test]
+    fn a_head_has_the_headers_in_lines_and_nothing_that_would_break_them() {
+        let message = message(&Event::new("create", "view", "w", None, "a\r\nb: c")).unwrap();
+        let mut head = Vec::new();
+        message.write_headers(&mut head).unwrap();
+        let lines = message
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{}: {value}\r\n", name.to_lowercase()))
+            .collect::<String>();
+        assert_eq!(String::from_utf8(head).unwrap(), lines);
+        assert_eq!(lines.matches('\n').count(), message.headers().len());
+
+        let broken = Message {
+            values: Values {
+                text: "a\nb".to_owned(),
+                ends: [3; 5],
+                len: 5,
+            },
+            ..message
+        };
+        assert!(broken.write_headers(&mut Vec::new()).is_err());
     }
 
     #[test]

@@ -237,9 +237,16 @@ impl Notifier {
     /// It never panics, and returns within the timeout (`OPTERYX_WEBHOOK_TIMEOUT`) and 300 ms,
     /// whatever the network does. An event that fails is logged as a warning, once, with its id, its
     /// kind, where it was to go and the reason; and counted.
+    #[inline]
     pub fn notify<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
-        self.announce(event, |active, message| active.delivery.deliver(message))
-            .0
+        match self.admitting(event) {
+            Ok(active) => {
+                active
+                    .announce(event, |message| active.delivery.deliver(message))
+                    .0
+            }
+            Err(outcome) => outcome,
+        }
     }
 
     /// The same, and says which id the event went out with: its `webhook-id` at the receiver, and
@@ -257,7 +264,14 @@ impl Notifier {
     /// assert_eq!(id.as_deref(), Some(recorder.messages()[0].id()));
     /// ```
     pub fn notify_with_id<D: Serialize>(&self, event: &Event<'_, D>) -> (Outcome, Option<String>) {
-        self.announce(event, |active, message| active.delivery.deliver(message))
+        match self.admitting(event) {
+            Ok(active) => {
+                let (outcome, id) =
+                    active.announce(event, |message| active.delivery.deliver(message));
+                (outcome, Some(id))
+            }
+            Err(outcome) => (outcome, None),
+        }
     }
 
     /// Stores an event by a connection of the host's, in whatever transaction that is in: the event is
@@ -296,47 +310,35 @@ impl Notifier {
         connection: &rusqlite::Connection,
         event: &Event<'_, D>,
     ) -> Outcome {
-        self.announce(event, |active, message| match &active.outbox {
+        let active = match self.admitting(event) {
+            Ok(active) => active,
+            Err(outcome) => return outcome,
+        };
+        let stored = active.announce(event, |message| match &active.outbox {
             Some(outbox) => outbox.store_in(connection, message),
             None => Outcome::Failed(DeliveryError::permanent(
                 "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
             )),
-        })
-        .0
+        });
+        stored.0
     }
 
-    fn announce<D: Serialize>(
-        &self,
-        event: &Event<'_, D>,
-        deliver: impl FnOnce(&Active, &Message) -> Outcome,
-    ) -> (Outcome, Option<String>) {
+    /// What takes this event, or what has become of it already.
+    #[inline]
+    fn admitting<D>(&self, event: &Event<'_, D>) -> Result<&Active, Outcome> {
         let Some(active) = &self.active else {
-            return (Outcome::Disabled, None);
+            return Err(Outcome::Disabled);
         };
         if !active.filter.admits(event.resource_type(), event.action()) {
-            return (Outcome::Filtered, None);
+            return Err(Outcome::Filtered);
         }
-        // The data's `Serialize` and the delivery may be the host's own, and may panic.
-        let id = random_id();
-        let encoded = contained(|| Message::encode(event, &id, &active.headers, &active.signer));
-        let outcome = match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
-            Ok(message) => {
-                let outcome = contained(|| deliver(active, &message))
-                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                active.settle(&id, message.kind(), outcome)
-            }
-            Err(error) => {
-                let kind = format!("{}.{}", event.resource_type(), event.action());
-                active.settle(&id, &kind, Outcome::Failed(error))
-            }
-        };
-        (outcome, Some(id))
+        Ok(active)
     }
 
     /// Asks whether the receiver, or the queue, answers, without sending an event: for a host's
     /// readiness check, and for an operator who wants to know before the first event does.
     ///
-    /// It asks once, by the road that events take: over the same connections, through the same
+    /// It asks once, by the road that events take: through the same
     /// proxy, trusting the same certificates, with the same credentials, and, like
     /// [`notify`](Notifier::notify), it never panics and returns within the timeout and 300 ms. A
     /// receiver gets a `HEAD` of the event's URL with the headers of `OPTERYX_WEBHOOK_HEADERS`;
@@ -423,6 +425,31 @@ impl fmt::Debug for Notifier {
 }
 
 impl Active {
+    /// Encodes an event, has it delivered, and says which id it had.
+    // Not in the host's own code, as what decides that an event goes nowhere is.
+    #[inline(never)]
+    fn announce<D: Serialize>(
+        &self,
+        event: &Event<'_, D>,
+        deliver: impl FnOnce(&Message) -> Outcome,
+    ) -> (Outcome, String) {
+        // The data's `Serialize` and the delivery may be the host's own, and may panic.
+        let id = random_id();
+        let encoded = contained(|| Message::encode(event, &id, &self.headers, &self.signer));
+        let outcome = match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+            Ok(message) => {
+                let outcome = contained(|| deliver(&message))
+                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+                self.settle(&id, message.kind(), outcome)
+            }
+            Err(error) => {
+                let kind = format!("{}.{}", event.resource_type(), event.action());
+                self.settle(&id, &kind, Outcome::Failed(error))
+            }
+        };
+        (outcome, id)
+    }
+
     /// Counts and logs an outcome: the one place where either is done.
     fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -256,7 +257,10 @@ pub struct Schema<'a>(SchemaSource<'a>);
 
 #[derive(Clone, Debug)]
 enum SchemaSource<'a> {
-    Fields(Cow<'a, [Field<'a>]>),
+    Fields(&'a [Field<'a>]),
+    /// Not a `Vec`: its drop is long enough that the compiler would call it for every event, with a
+    /// schema or without.
+    Own(Arc<[Field<'a>]>),
     #[cfg(feature = "arrow")]
     Arrow(&'a arrow_schema::Schema),
 }
@@ -293,6 +297,7 @@ impl Schema<'_> {
     pub fn fields(&self) -> &[Field<'_>] {
         match &self.0 {
             SchemaSource::Fields(fields) => fields,
+            SchemaSource::Own(fields) => fields,
             #[cfg(feature = "arrow")]
             SchemaSource::Arrow(_) => &[],
         }
@@ -307,6 +312,7 @@ impl Serialize for Schema<'_> {
         }
         match &self.0 {
             SchemaSource::Fields(fields) => Fields { fields }.serialize(serializer),
+            SchemaSource::Own(fields) => Fields { fields: &**fields }.serialize(serializer),
             #[cfg(feature = "arrow")]
             SchemaSource::Arrow(schema) => Fields {
                 fields: ArrowFields(schema),
@@ -337,13 +343,13 @@ impl Serialize for ArrowFields<'_> {
 
 impl<'a> From<&'a [Field<'a>]> for Schema<'a> {
     fn from(fields: &'a [Field<'a>]) -> Schema<'a> {
-        Schema(SchemaSource::Fields(Cow::Borrowed(fields)))
+        Schema(SchemaSource::Fields(fields))
     }
 }
 
 impl<'a> From<Vec<Field<'a>>> for Schema<'a> {
     fn from(fields: Vec<Field<'a>>) -> Schema<'a> {
-        Schema(SchemaSource::Fields(Cow::Owned(fields)))
+        Schema(SchemaSource::Own(fields.into()))
     }
 }
 

@@ -97,6 +97,11 @@ pub(super) fn connecting() {
     });
 }
 
+/// Leaves the attempt this much time and no more.
+pub(super) fn shorten(time: Duration) {
+    update(|attempt| attempt.deadline = attempt.deadline.min(Instant::now() + time));
+}
+
 /// Something of the answer has arrived.
 pub(super) fn answered() {
     update(|attempt| attempt.answered = true);

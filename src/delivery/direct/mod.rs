@@ -4,19 +4,18 @@ mod attempt;
 mod resolver;
 mod transport;
 
-use std::borrow::Cow;
 use std::error::Error as _;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::DateTime;
 use rustls::crypto::CryptoProvider;
-use ureq::http::header::{CONNECTION, HeaderValue, LOCATION, RETRY_AFTER};
-use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use ureq::http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, LOCATION, RETRY_AFTER};
+use ureq::http::{HeaderMap, Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
-use ureq::{Agent, AsSendBody, Body};
+use ureq::{Agent, Body, SendBody};
 
 use crate::deadline;
 use crate::delivery::{Delivery, Outcome, answer};
@@ -54,6 +53,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The size of each of a connection's buffers, in bytes, and with it of an answer's head.
 const BUFFER_SIZE: usize = 16 * 1024;
 
+/// Room for the head of most requests, in bytes, so that it never grows.
+const HEAD_ROOM: usize = 1024;
+
 /// A process's agent, once it has been made, and the lock that it is made under.
 #[derive(Default)]
 struct AgentSlot {
@@ -65,6 +67,8 @@ struct AgentSlot {
 /// threads.
 pub(crate) struct Direct {
     endpoint: Endpoint,
+    /// What follows the method in every request: the path, the version and the host.
+    target: Vec<u8>,
     timeout: Duration,
     proxy: Option<Proxy>,
     trust: Trust,
@@ -80,7 +84,11 @@ impl Direct {
         proxy: Option<Proxy>,
         trust: Trust,
     ) -> Direct {
+        let path = endpoint.uri().path().as_bytes();
+        let host = endpoint.host().as_bytes();
+        let target = [b" ", path, b" HTTP/1.1\r\nhost: ", host, b"\r\n"].concat();
         Direct {
+            target,
             endpoint,
             timeout,
             proxy,
@@ -121,8 +129,7 @@ impl Direct {
             .cloned()
             .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
         let config = Agent::config_builder()
-            .timeout_global(Some(self.timeout))
-            .timeout_recv_body(Some(MAX_DRAIN_TIME))
+            // No timeouts: the transport keeps the attempt's deadline.
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -132,7 +139,8 @@ impl Direct {
             .input_buffer_size(BUFFER_SIZE)
             .output_buffer_size(BUFFER_SIZE)
             .max_response_header_size(BUFFER_SIZE)
-            .user_agent(USER_AGENT)
+            // The message brings its own head. What is left for ureq to write is a CONNECT.
+            .user_agent(if self.proxy.is_some() { USER_AGENT } else { "" })
             .accept("")
             .accept_encoding("")
             // Read from the environment with all the rest, and not behind its back.
@@ -152,37 +160,55 @@ impl Direct {
             })
             .chain(RustlsConnector::default())
             .chain(Held {
-                receiver: self.endpoint.uri().authority().cloned(),
+                is_proxied: self.proxy.is_some(),
             });
         Ok(Agent::with_parts(config, connector, names))
     }
 
     fn post(&self, message: &Message) -> Result<Outcome, DeliveryError> {
-        self.exchange(
-            || self.request(Method::POST, message.headers(), message.body()),
-            outcome_of,
-        )
+        let body = message.body();
+        let head = || {
+            self.head(Method::POST, Some(body.len()), |head| {
+                message.write_headers(head)
+            })
+        };
+        self.exchange(head, body, outcome_of)
     }
 
-    /// Sends one request, and has the answer read while its time still runs.
-    fn exchange<B: AsSendBody, T>(
+    /// The head of a request, as it goes over the wire.
+    fn head(
         &self,
-        request: impl Fn() -> Result<Request<B>, DeliveryError>,
+        method: Method,
+        content_length: Option<usize>,
+        write_headers: impl FnOnce(&mut Vec<u8>) -> Result<(), DeliveryError>,
+    ) -> Result<Vec<u8>, DeliveryError> {
+        let mut head = Vec::with_capacity(HEAD_ROOM);
+        head.extend_from_slice(method.as_str().as_bytes());
+        head.extend_from_slice(&self.target);
+        if let Some(length) = content_length {
+            // Writing to a Vec cannot fail.
+            let _ = write!(head, "content-length: {length}\r\n");
+        }
+        write_headers(&mut head)?;
+        head.extend_from_slice(b"\r\n");
+        Ok(head)
+    }
+
+    /// Sends one request, and has the answer read while its time still runs. An attempt that must be
+    /// made again gets a head of its own.
+    fn exchange<T>(
+        &self,
+        head: impl Fn() -> Result<Vec<u8>, DeliveryError>,
+        body: &[u8],
         read: impl FnOnce(Response<Body>) -> Result<T, DeliveryError>,
     ) -> Result<T, DeliveryError> {
         let attempt = attempt::begin(Instant::now() + deadline::remaining(self.timeout));
         let agent = self.agent()?;
-        let mut result = agent.run(request()?);
+        let mut result = self.send(agent, &head()?, body, false);
         if must_be_sent_again(&result, &attempt) {
             // A connection that was kept alive and has died: nothing was lost yet but time, and the
             // receiver knows the message by its id should it have seen it after all.
-            let left = attempt::remaining(self.timeout);
-            let request = agent
-                .configure_request(request()?)
-                .max_idle_age(Duration::ZERO)
-                .timeout_global(Some(left))
-                .build();
-            result = agent.run(request);
+            result = self.send(agent, &head()?, body, true);
         }
         match result {
             Ok(response) => read(response),
@@ -190,26 +216,36 @@ impl Direct {
         }
     }
 
-    fn request<B>(
+    /// Sends a request and takes the head of its answer; where it `must_connect`, not on a
+    /// connection that was kept alive.
+    ///
+    /// For ureq head and body are both the body, of a POST. It writes a head of its own, which
+    /// [`Held`] leaves out: to take a dozen headers into its maps and out again takes longer than all
+    /// the rest of a request.
+    fn send(
         &self,
-        method: Method,
-        fields: Vec<(&str, Cow<'_, str>)>,
-        body: B,
-    ) -> Result<Request<B>, DeliveryError> {
-        let unsendable =
-            |error: ureq::http::Error| DeliveryError::from(Kind::Encoding).with_source(error);
-        // With room for ureq's own, so that it never grows.
-        let mut headers = HeaderMap::with_capacity(fields.len() + 4);
-        for (name, value) in fields {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|e| unsendable(e.into()))?;
-            let value = HeaderValue::from_str(&value).map_err(|e| unsendable(e.into()))?;
-            headers.append(name, value);
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
+        agent: &Agent,
+        head: &[u8],
+        body: &[u8],
+        must_connect: bool,
+    ) -> Result<Response<Body>, ureq::Error> {
+        let length = HeaderValue::from(head.len() + body.len());
+        let mut bytes = head.chain(body);
+        let mut request = Request::new(SendBody::from_reader(&mut bytes));
+        *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.uri().clone();
-        *request.headers_mut() = headers;
-        Ok(request)
+        request.headers_mut().insert(CONTENT_LENGTH, length);
+        // ureq would put it together anew each time.
+        request
+            .headers_mut()
+            .insert(HOST, self.endpoint.host().clone());
+        if must_connect {
+            request = agent
+                .configure_request(request)
+                .max_idle_age(Duration::ZERO)
+                .build();
+        }
+        agent.run(request)
     }
 
     /// What ureq's error means to an operator.
@@ -266,18 +302,20 @@ impl Delivery for Direct {
 /// gateway before the receiver may answer in its stead.
 impl Probe for Direct {
     fn probe(&self, headers: &ExtraHeaders) -> Result<Reached, DeliveryError> {
-        self.exchange(
-            || {
-                let fields = headers.iter().map(|(name, value)| (name, value.into()));
-                self.request(Method::HEAD, fields.collect(), ())
-            },
-            |response| {
-                Ok(Reached::Receiver {
-                    status: response.status().as_u16(),
-                    location: location(&response).filter(|_| response.status().is_redirection()),
-                })
-            },
-        )
+        let head = || {
+            self.head(Method::HEAD, None, |head| {
+                headers.write(head);
+                Ok(())
+            })
+        };
+        // No body comes after the answer to a HEAD, whatever its head says, so none is waited for and
+        // the connection is not kept.
+        self.exchange(head, &[], |response| {
+            Ok(Reached::Receiver {
+                status: response.status().as_u16(),
+                location: location(&response).filter(|_| response.status().is_redirection()),
+            })
+        })
     }
 }
 
@@ -325,6 +363,7 @@ fn is_tls(error: &io::Error) -> bool {
 
 fn outcome_of(mut response: Response<Body>) -> Result<Outcome, DeliveryError> {
     let status = response.status().as_u16();
+    attempt::shorten(MAX_DRAIN_TIME);
     drain(response.body_mut());
     match status {
         200..=299 => Ok(Outcome::Delivered { status }),
@@ -359,7 +398,7 @@ fn drain(body: &mut Body) {
     let mut buffer = [0; 1024];
     // The status has said what became of the message, so an error here is none.
     while drained <= limit {
-        match io::Read::read(&mut reader, &mut buffer) {
+        match reader.read(&mut buffer) {
             Ok(0) | Err(_) => return,
             Ok(read) => {
                 answer::keep(&buffer[..read]);

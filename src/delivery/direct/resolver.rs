@@ -1,7 +1,8 @@
 //! Names to addresses, remembered.
 //!
-//! ureq resolves at every request, even for a connection that it keeps open, and starts a thread for
-//! it each time. This resolver starts one only when an answer is missing or old.
+//! ureq would resolve at every request, even for a connection that it keeps open, and start a thread
+//! for it each time. These names are asked only when a connection is made, and start a thread only
+//! when an answer is missing or old.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,8 +18,6 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::attempt::{self, Phase};
-
 /// How old an answer may be before it is asked for again. The system's resolver does not tell how
 /// long it may be kept.
 const FRESH: Duration = Duration::from_secs(30);
@@ -33,7 +32,7 @@ const MAX_LOOKUP: Duration = Duration::from_secs(60);
 /// How many lookups of a name may hang at once, each with a thread of its own.
 const MAX_HANGING: u32 = 3;
 
-/// How many addresses of a name are tried at most: what ureq has room for.
+/// How many addresses of a name are tried at most.
 const MAX_ADDRESSES: usize = 16;
 
 /// The stack of the thread that looks a name up, in bytes: what Rust gives a thread.
@@ -103,6 +102,17 @@ impl Names {
         }
     }
 
+    /// The addresses of a URL's host, within the time that is left.
+    pub(super) fn addresses(&self, uri: &Uri, time: Duration) -> Result<Vec<SocketAddr>, Error> {
+        let (host, port) = host_and_port(uri).ok_or(Error::HostNotFound)?;
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let mut addresses = self.resolve(&format!("{host}:{port}"), time)?;
+        addresses.truncate(MAX_ADDRESSES);
+        Ok(addresses)
+    }
+
     /// The addresses of a `host:port`, within the time that is left.
     fn resolve(&self, name: &str, time: Duration) -> Result<Vec<SocketAddr>, Error> {
         let (known, flight) = {
@@ -126,13 +136,15 @@ impl Names {
             }
             (known, flight)
         };
-        // What was known before is better than nothing: a resolver that is down takes nothing along.
+        // What was known before is better than nothing, so a resolver that is down takes nothing
+        // along, and one that hangs leaves time to connect.
+        let time = if known.is_some() { time / 2 } else { time };
         let or_known = |error| known.map(|known| known.addresses).ok_or(error);
         match flight {
             Ok(flight) => match flight.wait(time) {
                 Some(Ok(addresses)) => Ok(addresses),
                 Some(Err(reason)) => or_known(Error::Io(io::Error::other(reason))),
-                None => Err(Error::Timeout(ureq::Timeout::Resolve)),
+                None => or_known(Error::Timeout(ureq::Timeout::Resolve)),
             },
             Err(error) => or_known(Error::Io(error)),
         }
@@ -185,8 +197,8 @@ impl Names {
 
     /// Has a name asked for again whose addresses could not be connected to.
     pub(super) fn forget(&self, uri: &Uri) {
-        if let Some(name) = host_and_port(uri)
-            && let Some(answer) = locked(&self.answers).get_mut(&name)
+        if let Some((host, port)) = host_and_port(uri)
+            && let Some(answer) = locked(&self.answers).get_mut(&format!("{host}:{port}"))
             && let Some(known) = &mut answer.known
         {
             known.since = None;
@@ -245,38 +257,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn host_and_port(uri: &Uri) -> Option<String> {
+fn host_and_port(uri: &Uri) -> Option<(&str, u16)> {
     let port = uri.port_u16().or_else(|| match uri.scheme_str() {
         Some("https") => Some(443),
         Some("http") => Some(80),
         _ => None,
     })?;
-    Some(format!("{}:{port}", uri.host()?))
+    Some((uri.host()?, port))
 }
 
+/// ureq asks this before it looks whether it has a connection that serves. So it says nothing yet:
+/// [`Dial`](super::transport::Dial) asks when there is a connection to be made.
 impl Resolver for Names {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        _: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, Error> {
-        attempt::enter(Phase::Resolving);
-        let name = host_and_port(uri).ok_or(Error::HostNotFound)?;
-        let mut addresses = self.empty();
-        let bare = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            let port = name.rsplit(':').next().and_then(|port| port.parse().ok());
-            addresses.push(SocketAddr::new(address, port.ok_or(Error::HostNotFound)?));
-            return Ok(addresses);
-        }
-        for address in Names::resolve(self, &name, attempt::remaining(*timeout.after))?
-            .into_iter()
-            .take(MAX_ADDRESSES)
-        {
-            addresses.push(address);
-        }
-        Ok(addresses)
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
     }
 }
 
@@ -431,6 +425,35 @@ mod tests {
         assert_eq!(names.resolve("a:9", LONG).unwrap(), [address("a:2")]);
         assert_eq!(names.resolve("a:9", LONG).unwrap(), [address("a:2")]);
         assert_eq!(LOOKUPS.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn addresses_that_are_too_old_serve_where_the_new_do_not_come() {
+        static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+        let mut names = Names::with_lookup(|name| match LOOKUPS.fetch_add(1, Ordering::SeqCst) {
+            0 => Ok(vec![address(name)]),
+            _ => loop {
+                thread::park();
+            },
+        });
+        (names.fresh, names.max_stale) = (Duration::ZERO, Duration::ZERO);
+        names.resolve("a:1", LONG).unwrap();
+        let (started, time) = (Instant::now(), Duration::from_millis(500));
+        assert_eq!(names.resolve("a:1", time).unwrap(), [address("a:1")]);
+        assert!(started.elapsed() < time);
+    }
+
+    #[test]
+    fn an_address_is_not_looked_up() {
+        let names = Names::with_lookup(|name| panic!("{name} is asked for"));
+        for (uri, address) in [
+            ("http://127.0.0.1/event", "127.0.0.1:80"),
+            ("https://[::1]/event", "[::1]:443"),
+            ("https://[::1]:8443/event", "[::1]:8443"),
+        ] {
+            let found = names.addresses(&Uri::from_static(uri), LONG).unwrap();
+            assert_eq!(found, [address.parse().unwrap()]);
+        }
     }
 
     #[test]

@@ -6,11 +6,14 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+#[cfg(unix)]
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+#[cfg(unix)]
+use socket2::SockRef;
 use ureq::Error;
-use ureq::http::uri::Authority;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport,
 };
@@ -26,7 +29,7 @@ const MAX_CONNECT_WHILE_OTHERS: Duration = Duration::from_secs(1);
 /// it is from one event to the next, and makes a wait that much longer at most.
 const TIMEOUT_STEP: Duration = Duration::from_millis(10);
 
-/// Opens the TCP connection, trying one address after the other.
+/// Opens the TCP connection, trying one of the name's addresses after the other.
 pub(super) struct Dial {
     pub(super) names: Names,
 }
@@ -44,8 +47,13 @@ impl<In: Transport> Connector<In> for Dial {
             attempt::enter(Phase::Handshaking);
             return Ok(Some(Either::A(tunnel)));
         }
+        attempt::enter(Phase::Resolving);
+        let time = *details.timeout.after;
+        let addresses = self
+            .names
+            .addresses(details.uri, attempt::remaining(time))?;
         attempt::connecting();
-        match dial(&details.addrs, attempt::remaining(*details.timeout.after)) {
+        match dial(&addresses, attempt::remaining(time)) {
             Ok(stream) => {
                 attempt::enter(Phase::Handshaking);
                 let buffers = LazyBuffers::new(
@@ -206,19 +214,31 @@ impl Transport for Socket {
         if std::mem::take(&mut self.is_used) {
             return true;
         }
-        is_quiet(&self.stream).unwrap_or(false)
+        is_quiet(&self.stream)
     }
 }
 
 /// Whether the receiver has neither closed the connection nor sent what nobody asked for.
-fn is_quiet(mut stream: &TcpStream) -> io::Result<bool> {
-    stream.set_nonblocking(true)?;
-    let is_quiet = matches!(
-        stream.read(&mut [0]),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock
-    );
-    stream.set_nonblocking(false)?;
-    Ok(is_quiet)
+///
+/// One system call: to make the socket non-blocking for a read, and then again not, would be three.
+#[cfg(unix)]
+fn is_quiet(stream: &TcpStream) -> bool {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let mut byte = [MaybeUninit::uninit()];
+    would_block(SockRef::from(stream).recv_with_flags(&mut byte, flags))
+}
+
+/// Whether the receiver has neither closed the connection nor sent what nobody asked for.
+#[cfg(not(unix))]
+fn is_quiet(stream: &TcpStream) -> bool {
+    let peeked = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.peek(&mut [0]));
+    stream.set_nonblocking(false).is_ok() && would_block(peeked)
+}
+
+fn would_block<T>(result: io::Result<T>) -> bool {
+    result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl fmt::Debug for Socket {
@@ -230,8 +250,8 @@ impl fmt::Debug for Socket {
 /// Puts a [`HeldTransport`] outermost.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Who the request is for, which a proxy on the way is not.
-    pub(super) receiver: Option<Authority>,
+    /// Whether there is a proxy on the way.
+    pub(super) is_proxied: bool,
 }
 
 impl<In: Transport> Connector<In> for Held {
@@ -242,22 +262,28 @@ impl<In: Transport> Connector<In> for Held {
         details: &ConnectionDetails<'_>,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        let is_outermost = details.uri.authority() == self.receiver.as_ref();
+        // A connection to the proxy itself is made without one.
+        let is_outermost = details.config.proxy().is_some() == self.is_proxied;
         Ok(chained.map(|inner| HeldTransport {
             inner,
             held: Vec::new(),
             is_outermost,
+            awaits_head: is_outermost,
         }))
     }
 }
 
 /// Holds output back until an answer is awaited, so that a request's head and body leave together,
 /// as one packet and one TLS record where they fit.
+///
+/// Of what ureq takes for a request it sends the body alone, which has the message's own head in it.
 pub(super) struct HeldTransport<T> {
     inner: T,
     held: Vec<u8>,
     /// Whether the request itself goes through here; otherwise what sets the way to it up.
     is_outermost: bool,
+    /// Whether what comes next is of the head that ureq writes.
+    awaits_head: bool,
 }
 
 impl<T: Transport> HeldTransport<T> {
@@ -285,6 +311,11 @@ impl<T: Transport> Transport for HeldTransport<T> {
             attempt::enter(Phase::Sending);
         }
         let output = self.inner.buffers().output();
+        if self.awaits_head {
+            // ureq writes whole lines, and ends with an empty one.
+            self.awaits_head = !output[..amount].ends_with(b"\r\n\r\n");
+            return Ok(());
+        }
         let room = output.len().saturating_sub(self.held.len());
         let (fits, over) = output[..amount].split_at(amount.min(room));
         self.held.extend_from_slice(fits);
@@ -301,6 +332,7 @@ impl<T: Transport> Transport for HeldTransport<T> {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.release(timeout)?;
         if self.is_outermost {
+            self.awaits_head = true;
             attempt::enter(Phase::Waiting);
         }
         let room = self.inner.buffers().input_append_buf().len();
