@@ -47,6 +47,12 @@ impl OutboxError {
         OutboxError::new(path, "its thread could not be started").because(error)
     }
 
+    pub(super) fn inherited(path: &Path) -> OutboxError {
+        let problem = "this process was forked while an outbox was open, and cannot use one; make \
+                       the notifier after the fork";
+        OutboxError::new(path, problem)
+    }
+
     pub(super) fn sqlite(path: &Path, error: rusqlite::Error) -> OutboxError {
         let problem = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "the disk is full",

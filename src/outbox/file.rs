@@ -307,7 +307,7 @@ impl OutboxFile {
 }
 
 /// Has a message attempted now, unless it is being delivered.
-fn make_due(transaction: &Transaction<'_>, seq: i64, now: i64) -> rusqlite::Result<()> {
+pub(super) fn make_due(transaction: &Transaction<'_>, seq: i64, now: i64) -> rusqlite::Result<()> {
     transaction
         .prepare_cached(
             "UPDATE webhook_message SET

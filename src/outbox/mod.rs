@@ -17,6 +17,8 @@
 //!   is logged as an error. Such an event may overtake what is stored.
 //! - Several processes may share a file. Each event is claimed by one at a time, for ten seconds that
 //!   are renewed while it works.
+//! - A process that was forked while an outbox was open cannot use one, for SQLite cannot: its events
+//!   are attempted directly, and that is logged as an error. Make the notifier after the fork.
 //!
 //! # The file
 //!
@@ -31,10 +33,13 @@ mod courier;
 mod error;
 mod file;
 mod history;
+mod opened;
 mod rate;
 mod retry;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod turn;
 mod variables;

@@ -17,6 +17,7 @@ use rusqlite::{
 
 use super::OutboxStats;
 use super::error::OutboxError;
+use super::opened::Opened;
 use super::rate::Rate;
 use crate::deadline;
 use crate::message::Parts;
@@ -64,6 +65,8 @@ pub(super) struct Store {
     /// that was forked from it.
     pid: u32,
     connection: Option<Connection>,
+    /// After the connection, so that it is dropped after it.
+    _opened: Opened,
 }
 
 /// A message that this worker, and no other, is to deliver.
@@ -150,18 +153,10 @@ impl Store {
             Purpose::Accept | Purpose::Deliver => made(path),
         }
         .map_err(|error| OutboxError::io(path, error))?;
+        let opened = Opened::one_more().ok_or_else(|| OutboxError::inherited(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)
+        let mut connection = Connection::open_with_flags(path, flags)
             .map_err(|error| OutboxError::sqlite(path, error))?;
-        Store::on(connection, path, identity, purpose)
-    }
-
-    fn on(
-        mut connection: Connection,
-        path: &Path,
-        identity: Identity,
-        purpose: Purpose,
-    ) -> Result<Store, OutboxError> {
         connection
             .busy_handler(Some(wait_for_lock))
             .map_err(|error| OutboxError::sqlite(path, error))?;
@@ -170,6 +165,7 @@ impl Store {
             identity,
             pid: std::process::id(),
             connection: Some(connection),
+            _opened: opened,
         };
         store.ask(|connection| {
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -442,32 +438,35 @@ fn record(
             .prepare_cached("UPDATE webhook_message SET attempts = attempts + 1 WHERE seq = ?1")?
             .execute([attempt.seq])?;
     } else if is_settled {
+        // It has not been attempted, and waits for nothing else: unless the clock was ahead when it came.
         transaction
             .prepare_cached(
-                "UPDATE webhook_message SET is_first = 1 WHERE seq = (
+                "UPDATE webhook_message SET is_first = 1, due_at = min(due_at, ?2) WHERE seq = (
                      SELECT min(next.seq) FROM webhook_message AS next, webhook_message AS this
                      WHERE this.seq = ?1 AND next.state = 'pending'
                          AND next.source = this.source AND next.subject = this.subject
                  )",
             )?
-            .execute([attempt.seq])?;
+            .execute([attempt.seq, milliseconds(round.now)])?;
     }
     Ok(())
 }
 
 fn claim(transaction: &Transaction<'_>, round: &Round<'_>, ends: i64) -> rusqlite::Result<Granted> {
-    /// Whose turn it is. What this worker itself has is not among them: its claims have just been
-    /// renewed.
+    /// Whose turn it is; not what this worker has under way, though it may have lost the claim. But a
+    /// claim of its own that it has not under way is one of a round that was taken for failed.
     const DUE: &str = "SELECT seq FROM webhook_message
-         WHERE is_first = 1 AND due_at <= ?1 ORDER BY due_at, seq LIMIT ?2";
+         WHERE is_first = 1 AND due_at <= ?1 AND seq NOT IN (SELECT value FROM json_each(?2))
+         ORDER BY due_at, seq LIMIT ?3";
 
     let mut granted = Granted::default();
     let now = milliseconds(round.now);
+    let underway = format!("{:?}", round.underway);
     let mut wanted = i64::try_from(round.wanted).unwrap_or(i64::MAX);
     if let Some(rate) = round.rate {
         let due: i64 = transaction
             .prepare_cached(&format!("SELECT count(*) FROM ({DUE})"))?
-            .query_row(params![now, wanted], |row| row.get(0))?;
+            .query_row(params![now, underway, wanted], |row| row.get(0))?;
         let next = transaction
             .prepare_cached("SELECT next_slot FROM webhook_outbox")?
             .query_row([], |row| row.get(0))?;
@@ -484,10 +483,13 @@ fn claim(transaction: &Transaction<'_>, round: &Round<'_>, ends: i64) -> rusqlit
         return Ok(granted);
     }
     let mut statement = transaction.prepare_cached(&format!(
-        "UPDATE webhook_message SET claimed_by = ?3, due_at = ?4 WHERE seq IN ({DUE})
+        "UPDATE webhook_message SET claimed_by = ?5, due_at = ?4 WHERE seq IN ({DUE})
          RETURNING seq, id, type, source, subject, time, failures, body"
     ))?;
-    granted.claims = claims(&mut statement, &[&now, &wanted, &round.worker, &ends])?;
+    granted.claims = claims(
+        &mut statement,
+        &[&now, &underway, &wanted, &ends, &round.worker],
+    )?;
     Ok(granted)
 }
 

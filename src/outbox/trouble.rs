@@ -9,12 +9,16 @@ use super::error::OutboxError;
 use crate::error::Chain;
 use crate::report::log;
 
+/// How many reasons of one trouble are said.
+const MAX_REASONS: usize = 8;
+
 /// Whether there is trouble, and which.
 #[derive(Default)]
 pub(super) struct Trouble {
-    /// Whether `reason` is there: so that where all is well, no lock is taken.
+    /// Whether there are `reasons`: so that where all is well, no lock is taken.
     is_there: AtomicBool,
-    reason: Mutex<Option<String>>,
+    /// What was said. Threads may meet the same trouble as this and as that, again and again.
+    reasons: Mutex<Vec<String>>,
 }
 
 impl Trouble {
@@ -22,14 +26,16 @@ impl Trouble {
         self.is_there.load(Ordering::Relaxed)
     }
 
-    /// Something went wrong. It is logged unless it is what went wrong before.
+    /// Something went wrong. It is logged unless it has been since all was well.
     pub(super) fn began(&self, error: &OutboxError, consequence: &str) {
         let reason = Chain(error).to_string();
         let is_new = {
-            let mut known = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_new = known.as_deref() != Some(&reason);
-            *known = Some(reason.clone());
+            let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
             self.is_there.store(true, Ordering::Relaxed);
+            let is_new = known.len() < MAX_REASONS && !known.contains(&reason);
+            if is_new {
+                known.push(reason.clone());
+            }
             is_new
         };
         // Not while the lock is held: the logger may itself have something to announce.
@@ -44,9 +50,9 @@ impl Trouble {
             return;
         }
         let was_there = {
-            let mut known = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
             self.is_there.store(false, Ordering::Relaxed);
-            known.take().is_some()
+            !std::mem::take(&mut *known).is_empty()
         };
         if was_there {
             log((Level::Warn, relief()));

@@ -1,19 +1,36 @@
 //! Turns: a lock that one waits for only so long.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::deadline;
 
+/// How long others may come before one who waits: so that those who use the value for microseconds
+/// need not wait for a thread to wake up each time, and yet nobody waits for ever.
+const PRECEDENCE: Duration = Duration::from_millis(1);
+
 /// Holds a value that one thread has at a time.
 ///
-/// The standard library's lock waits for ever, and an event must not. So who wants the value waits
+/// The standard library's lock waits for ever, and an event must not; and it lets whoever has just
+/// returned the value have it again, however long others have waited. So who wants the value waits
 /// for its turn first, and then has the lock without waiting.
 pub(super) struct Turns<T> {
-    is_taken: Mutex<bool>,
-    returned: Condvar,
+    line: Mutex<Line>,
     value: Mutex<T>,
+}
+
+#[derive(Default)]
+struct Line {
+    is_taken: bool,
+    /// Who has waited longest is first.
+    waiting: VecDeque<Arc<Waiting>>,
+}
+
+struct Waiting {
+    since: Instant,
+    called: Condvar,
 }
 
 /// Has the value until it is dropped.
@@ -25,8 +42,7 @@ pub(super) struct Turn<'a, T> {
 impl<T> Turns<T> {
     pub(super) fn new(value: T) -> Turns<T> {
         Turns {
-            is_taken: Mutex::new(false),
-            returned: Condvar::new(),
+            line: Mutex::default(),
             value: Mutex::new(value),
         }
     }
@@ -34,39 +50,71 @@ impl<T> Turns<T> {
     /// The value, once nobody else has it; none if that takes longer than `limit`, or than this
     /// thread has time.
     pub(super) fn take(&self, limit: Duration) -> Option<Turn<'_, T>> {
-        // A panic while either lock was held left nothing half done.
-        let mut is_taken = self.is_taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if *is_taken {
-            is_taken = deadline::within(limit, || {
-                while *is_taken {
-                    let left = deadline::remaining(limit);
-                    if left.is_zero() {
-                        return None;
-                    }
-                    let waited = self.returned.wait_timeout(is_taken, left);
-                    (is_taken, _) = waited.unwrap_or_else(PoisonError::into_inner);
-                }
-                Some(is_taken)
-            })?;
+        let mut line = self.line();
+        let must_wait = line.is_taken
+            || line
+                .waiting
+                .front()
+                .is_some_and(|first| first.since.elapsed() >= PRECEDENCE);
+        if must_wait {
+            line = deadline::within(limit, || wait(line, limit))?;
         }
-        *is_taken = true;
-        drop(is_taken);
+        line.is_taken = true;
+        drop(line);
         Some(Turn {
             turns: self,
             value: self.value.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // A panic while either lock was held left nothing half done.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits in line until it is this thread's turn; none if its time is over first.
+fn wait(mut line: MutexGuard<'_, Line>, limit: Duration) -> Option<MutexGuard<'_, Line>> {
+    let own = Arc::new(Waiting {
+        since: Instant::now(),
+        called: Condvar::new(),
+    });
+    line.waiting.push_back(Arc::clone(&own));
+    loop {
+        let is_first = line
+            .waiting
+            .front()
+            .is_some_and(|first| Arc::ptr_eq(first, &own));
+        if is_first && !line.is_taken {
+            line.waiting.pop_front();
+            return Some(line);
+        }
+        let left = deadline::remaining(limit);
+        if left.is_zero() {
+            line.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &own));
+            // The call may have been for this one.
+            line.call();
+            return None;
+        }
+        let waited = own.called.wait_timeout(line, left);
+        (line, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Line {
+    /// Wakes up whose turn it is.
+    fn call(&self) {
+        if let Some(first) = self.waiting.front().filter(|_| !self.is_taken) {
+            first.called.notify_one();
+        }
+    }
 }
 
 impl<T> Drop for Turn<'_, T> {
     fn drop(&mut self) {
-        let mut is_taken = self
-            .turns
-            .is_taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *is_taken = false;
-        self.turns.returned.notify_one();
+        let mut line = self.turns.line();
+        line.is_taken = false;
+        line.call();
     }
 }
 
@@ -87,6 +135,7 @@ impl<T> DerefMut for Turn<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
     use std::time::Instant;
 
@@ -104,6 +153,30 @@ mod tests {
         assert!(started.elapsed() >= Duration::from_millis(50));
         drop(first);
         assert!(turns.take(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn who_has_waited_for_long_comes_before_who_has_just_come() {
+        let turns = Turns::new(0);
+        let first = turns.take(Duration::ZERO).expect("nobody has it");
+        let is_asked_for = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                is_asked_for.store(true, Ordering::SeqCst);
+                let turn = turns.take(Duration::from_secs(60));
+                turn.map(|mut turn| *turn += 1).is_some()
+            });
+            while !is_asked_for.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            // Long enough to be waiting, and to have waited.
+            thread::sleep(Duration::from_millis(200));
+            drop(first);
+            let third = turns.take(Duration::from_secs(60)).expect("a turn");
+            assert_eq!(*third, 1, "the third was before the second");
+            drop(third);
+            assert!(second.join().unwrap());
+        });
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub(super) enum Signal {
     Stop,
 }
 
-/// Starts the thread. It ends after [`Signal::Stop`].
+/// Starts the thread. It ends after [`Signal::Stop`], once what is under way has been put down; where
+/// the file does not let it, when the claims have run out.
 pub(super) fn start<D: Delivery + 'static>(
     setup: &Arc<Setup>,
     delivery: &Arc<D>,
@@ -101,17 +102,18 @@ impl<D: Delivery + 'static> Worker<D> {
         loop {
             self.listen(wait);
             // Nothing in a round panics by design; if it does, the next one still delivers.
-            wait = match contained(|| self.round()) {
-                Some(Ok(wait)) => wait,
+            let done = match contained(|| self.round()) {
+                Some(Ok(wait)) => Some(wait),
                 Some(Err(error)) => {
                     self.store = None;
                     self.trouble.began(&error, "what is stored in it waits");
-                    POLL
+                    None
                 }
-                None => POLL,
+                None => None,
             };
+            wait = done.unwrap_or(POLL);
             self.shared.progressed();
-            if self.is_stopping && self.underway.is_empty() {
+            if self.is_stopping && (self.underway.is_empty() || done.is_none() && self.is_late()) {
                 break;
             }
         }
@@ -119,6 +121,12 @@ impl<D: Delivery + 'static> Worker<D> {
         // closed.
         self.store = None;
         self.shared.stopped();
+    }
+
+    /// Whether nothing is on its way any more, and the claims of what is to be put down have run out:
+    /// others may deliver it again by now.
+    fn is_late(&self) -> bool {
+        self.attempts.len() >= self.underway.len() && self.renewed.elapsed() >= LEASE
     }
 
     /// Waits for a signal, so long at most, and takes all that there are.
@@ -154,7 +162,7 @@ impl<D: Delivery + 'static> Worker<D> {
         let free = if self.is_stopping {
             0
         } else {
-            CONCURRENT.saturating_sub(self.underway.len() - self.attempts.len())
+            CONCURRENT.saturating_sub(self.underway.len().saturating_sub(self.attempts.len()))
         };
         let is_due = |store: &Store| {
             let due = store.next_due()?;
@@ -229,9 +237,7 @@ impl<D: Delivery + 'static> Worker<D> {
             .shared
             .with_turn(LOCK_PATIENCE, || {
                 deadline::within(LOCK_PATIENCE, || {
-                    if self.tidied.is_none() {
-                        store.forgive_the_clock(now, latest_due(now))?;
-                    }
+                    store.forgive_the_clock(now, latest_due(now))?;
                     self.setup.history.forget_some(store, now)
                 })
             })

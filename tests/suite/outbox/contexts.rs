@@ -1,13 +1,11 @@
 //! Wherever the outbox is used from.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use opteryx_webhooks::{Event, Outcome};
 
 use super::{Place, names, stats, store};
-use crate::support::child;
 use crate::support::server::Server;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -77,40 +75,4 @@ fn two_notifiers_with_one_file_deliver_each_event_once() {
     names.dedup();
     assert_eq!((names.len(), receiver.requests().len()), (100, 100));
     assert_eq!(stats(&notifiers[0]), stats(&notifiers[1]));
-}
-
-#[test]
-fn a_forked_child_has_a_worker_of_its_own() {
-    if child::is_child() {
-        let (place, receiver) = (Place::new(), Server::ok());
-        let notifier = Arc::new(place.notifier(&receiver.domain(), []));
-        store(&notifier, "before");
-        assert!(notifier.flush(MINUTE));
-        match fork::fork().unwrap() {
-            fork::Fork::Child => {
-                store(&notifier, "child");
-                let is_done = notifier.flush(MINUTE);
-                drop(notifier);
-                std::process::exit(if is_done { 0 } else { 1 });
-            }
-            fork::Fork::Parent(pid) => {
-                let status = fork::waitpid(pid).unwrap();
-                assert_eq!(
-                    fork::WEXITSTATUS(status),
-                    0,
-                    "the child's event was delivered"
-                );
-            }
-        }
-        store(&notifier, "after");
-        assert!(notifier.flush(MINUTE));
-        assert_eq!(names(&receiver.requests()), ["before", "child", "after"]);
-        assert_eq!(stats(&notifier).delivered, 3);
-        return;
-    }
-    // In a process of its own: a fork copies one thread, and this program has many.
-    child::run::<&str, &str>(
-        "outbox::contexts::a_forked_child_has_a_worker_of_its_own",
-        [],
-    );
 }

@@ -2,6 +2,9 @@
 
 mod contexts;
 mod delivery;
+mod forked;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod full;
 mod killed;
 #[cfg(feature = "cloud-tasks")]
 mod queue;

@@ -1,10 +1,13 @@
 //! What keeps the outbox from being used, and what becomes of the events then.
 
 use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use log::Level;
-use opteryx_webhooks::{Event, Notifier, Outcome};
+use opteryx_webhooks::{Delivery, Event, Message, Notifier, Outcome};
 use rusqlite::Connection;
 
 use super::{Place, stats, store};
@@ -155,6 +158,34 @@ fn a_lock_that_another_process_keeps() {
 }
 
 #[test]
+fn a_lock_that_another_process_keeps_is_said_once_however_many_threads_meet_it() {
+    let (place, receiver) = (Place::new(), Server::ok());
+    let notifier = place.notifier(&receiver.domain(), [("OPTERYX_WEBHOOK_TIMEOUT", "1")]);
+    store(&notifier, "v");
+    assert!(notifier.flush(Duration::from_secs(60)));
+    let mut other = Connection::open(place.path()).unwrap();
+    let lock = other
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .unwrap();
+    let lines: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let announce = || (0..25).for_each(|_| drop(notify(&notifier)));
+                scope.spawn(move || logged::while_running(announce).1)
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .filter(|(level, _)| *level == Level::Error)
+            .collect()
+    });
+    drop(lock);
+    // One thread waits for the lock, the others for that thread.
+    assert!((1..=2).contains(&lines.len()), "{lines:#?}");
+}
+
+#[test]
 fn a_file_that_vanishes_under_a_running_service() {
     let place = Place::new();
     let receiver = Server::ok();
@@ -173,4 +204,36 @@ fn a_file_that_vanishes_under_a_running_service() {
     assert!(place.path().exists());
     assert!(notifier.flush(Duration::from_secs(60)));
     assert_eq!(stats(&notifier).accepted, 1);
+}
+
+/// Takes a message, and makes an end of the folder that the outbox is in.
+struct Wrecks {
+    folder: PathBuf,
+    /// Goes when the outbox's threads have ended.
+    _alive: Arc<()>,
+}
+
+impl Delivery for Wrecks {
+    fn deliver(&self, _message: &Message) -> Outcome {
+        fs::remove_dir_all(&self.folder).expect("the folder is there");
+        Outcome::Delivered { status: 200 }
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_for_good_keeps_no_thread_once_the_notifier_is_dropped() {
+    let (place, alive) = (Place::new(), Arc::new(()));
+    let delivery = Wrecks {
+        folder: place.folder().to_owned(),
+        _alive: Arc::clone(&alive),
+    };
+    let notifier = Notifier::with_config_and_delivery(place.config("a.example.com", []), delivery);
+    store(&notifier, "v");
+    eventually("it is delivered", || !place.folder().exists());
+    let started = Instant::now();
+    drop(notifier);
+    assert!(started.elapsed() < Duration::from_millis(1100));
+    eventually("the outbox's threads have ended", || {
+        Arc::strong_count(&alive) == 1
+    });
 }
