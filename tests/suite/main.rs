@@ -23,6 +23,7 @@ mod outbox;
 mod probe;
 mod receivers;
 mod signed_receivers;
+mod soak;
 mod standards;
 mod support;
 mod tool;
