@@ -11,8 +11,8 @@ use crate::signature::is_like_secret;
 /// The longest value, in bytes: what common servers take.
 const MAX_VALUE: usize = 8 * 1024;
 
-/// Headers that the message, HTTP or the road itself sets, where a second value would contradict it;
-/// and those whose values ureq logs.
+/// Headers that the message, HTTP or the road itself sets, where a second value would contradict it,
+/// and some that mean nothing in a notification.
 const TAKEN: [&str; 16] = [
     "accept",
     "accept-charset",

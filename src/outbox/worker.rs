@@ -39,6 +39,10 @@ const TIDYING: Duration = Duration::from_secs(60);
 /// How long the worker waits for another process's lock, while events of its own process wait for it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long the worker waits for its turn, while events of its own process are before it in line: as
+/// many as a busy service has threads, each of which waits for the disk.
+const TURN_PATIENCE: Duration = Duration::from_secs(3);
+
 /// What the worker is told.
 pub(super) enum Signal {
     /// Something has been stored.
@@ -150,7 +154,7 @@ impl<D: Delivery + 'static> Worker<D> {
                 Store::open(&self.setup.path, Purpose::Deliver)
             })?,
         };
-        let wait = deadline::within(POLL, || self.round_in(&mut store));
+        let wait = deadline::within(TURN_PATIENCE + LOCK_PATIENCE, || self.round_in(&mut store));
         if wait.is_ok() {
             self.store = Some(store);
         }
@@ -215,7 +219,7 @@ impl<D: Delivery + 'static> Worker<D> {
         };
         let granted = self
             .shared
-            .with_turn(LOCK_PATIENCE, || {
+            .with_turn(TURN_PATIENCE, || {
                 deadline::within(LOCK_PATIENCE, || store.round(&round))
             })
             .unwrap_or_else(|| Err(self.shared.busy()))?;
@@ -235,7 +239,7 @@ impl<D: Delivery + 'static> Worker<D> {
         let now = now() / 1_000;
         let forgotten = self
             .shared
-            .with_turn(LOCK_PATIENCE, || {
+            .with_turn(TURN_PATIENCE, || {
                 deadline::within(LOCK_PATIENCE, || {
                     store.forgive_the_clock(now, latest_due(now))?;
                     self.setup.history.forget_some(store, now)

@@ -478,7 +478,6 @@ fn crash_everywhere(disks: &Disks, crashes: impl Fn(u64) -> Vec<Crash>) -> (u64,
 fn loses_nothing(test: &str, crashes: impl Fn(u64) -> Vec<Crash>) {
     disk::run(&format!("outbox::tests::crashes::{test}"), |disks| {
         let (operations, wrong) = crash_everywhere(disks, crashes);
-        println!("{operations} operations");
         assert!(operations > 200, "{operations} operations only");
         assert!(wrong.is_empty(), "{}: {wrong:#?}", wrong.len());
     });
