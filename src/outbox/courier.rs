@@ -119,7 +119,7 @@ fn attempt(setup: &Setup, delivery: &impl Delivery, claim: Claim) -> Attempt {
             });
             what_follows = match wait {
                 Some(wait) => format!(
-                    "; failure {failures} of {}, the next attempt is in {:.1?}",
+                    "; failure {failures} of {}, the next attempt is in {:?}",
                     setup.retry.attempts(),
                     rounded(wait)
                 ),
