@@ -238,23 +238,7 @@ impl OutboxFile {
     /// Where the file cannot be written.
     pub fn redeliver_dead(&mut self) -> Result<u64, OutboxError> {
         let now = now();
-        let mut redelivered = 0;
-        loop {
-            let some = self.0.write(|transaction| {
-                let dead: Vec<i64> = transaction
-                    .prepare_cached(DEAD_BY)?
-                    .query_map(params![now, CHUNK], |row| row.get(0))?
-                    .collect::<Result<_, _>>()?;
-                for seq in &dead {
-                    make_due(transaction, *seq, now)?;
-                }
-                Ok(dead.len() as u64)
-            })?;
-            if some == 0 {
-                return Ok(redelivered);
-            }
-            redelivered += some;
-        }
+        self.each_dead(now, |transaction, seq| make_due(transaction, seq, now))
     }
 
     /// Forgets attempts that need not be kept, and with its last attempt each delivered message; a
@@ -280,8 +264,25 @@ impl OutboxFile {
     ///
     /// Where the file cannot be written.
     pub fn forget_dead(&mut self) -> Result<u64, OutboxError> {
-        let now = now();
-        let mut forgotten = 0;
+        self.each_dead(now(), |transaction, seq| {
+            for sql in [
+                "DELETE FROM webhook_attempt WHERE message = ?1",
+                "DELETE FROM webhook_message WHERE seq = ?1",
+            ] {
+                transaction.prepare_cached(sql)?.execute([seq])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Does something to every letter that is dead by now, which it then no longer is; a few in each
+    /// transaction. Says how many there were.
+    fn each_dead(
+        &mut self,
+        now: i64,
+        act: impl Fn(&Transaction<'_>, i64) -> rusqlite::Result<()>,
+    ) -> Result<u64, OutboxError> {
+        let mut done = 0;
         loop {
             let some = self.0.write(|transaction| {
                 let dead: Vec<i64> = transaction
@@ -289,19 +290,14 @@ impl OutboxFile {
                     .query_map(params![now, CHUNK], |row| row.get(0))?
                     .collect::<Result<_, _>>()?;
                 for seq in &dead {
-                    for sql in [
-                        "DELETE FROM webhook_attempt WHERE message = ?1",
-                        "DELETE FROM webhook_message WHERE seq = ?1",
-                    ] {
-                        transaction.prepare_cached(sql)?.execute([seq])?;
-                    }
+                    act(transaction, *seq)?;
                 }
                 Ok(dead.len() as u64)
             })?;
             if some == 0 {
-                return Ok(forgotten);
+                return Ok(done);
             }
-            forgotten += some;
+            done += some;
         }
     }
 }
