@@ -20,6 +20,7 @@ use crate::outbox::{OutboxConfig, OutboxVariables};
 use crate::proxy::{Proxy, ProxyVariables};
 use crate::signature::Signer;
 use crate::trust::Trust;
+use crate::value::decimal;
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "OPTERYX_WEBHOOK_";
@@ -368,11 +369,7 @@ fn trimmed(name: &'static str, value: OsString) -> Result<String, ConfigError> {
 }
 
 fn timeout(value: &str) -> Result<Duration, ConfigError> {
-    // `f64` would take `inf`, `nan` and `1e9` as well.
-    let is_decimal = value.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    Some(value)
-        .filter(|_| is_decimal)
-        .and_then(|value| value.parse().ok())
+    decimal(value)
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|timeout| (MIN_TIMEOUT..=MAX_TIMEOUT).contains(timeout))
         .ok_or_else(|| {

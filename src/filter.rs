@@ -3,6 +3,7 @@
 use std::array;
 
 use crate::event::{Action, ResourceType};
+use crate::value::entries;
 
 /// Patterns such as `dataset.create` or `view.*`; without any, everything passes.
 #[derive(Clone, Debug)]
@@ -38,9 +39,7 @@ impl Filter {
             word if word.is_empty() || word.contains(['.', '*']) => None,
             word => Some(Some(word.to_owned())),
         };
-        patterns
-            .split(|c: char| c == ',' || c.is_whitespace())
-            .filter(|pattern| !pattern.is_empty())
+        entries(patterns)
             .map(|pattern| {
                 // A lone `*` is everything.
                 let (resource_type, action) = match pattern {

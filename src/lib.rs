@@ -89,6 +89,8 @@ mod arrow;
 mod config;
 mod deadline;
 mod delivery;
+#[cfg(any(feature = "cloud-tasks", feature = "outbox"))]
+mod draw;
 mod endpoint;
 mod error;
 mod event;
@@ -107,6 +109,7 @@ mod report;
 mod settings;
 mod signature;
 mod trust;
+mod value;
 
 pub use config::Config;
 pub use delivery::{Delivery, Outcome, Recorder};

@@ -20,7 +20,7 @@ use crate::message::{Message, random_id};
 #[cfg(feature = "outbox")]
 use crate::outbox::{Outbox, OutboxStats};
 use crate::probe::{Probe, Reached};
-use crate::report::{LOG_TARGET, Line, contained, log, warning};
+use crate::report::{Line, contained, log, log_outcome, warning};
 use crate::signature::Signer;
 
 /// Where messages go that a host delivers itself, for the log.
@@ -453,19 +453,7 @@ impl Active {
     /// Counts and logs an outcome: the one place where either is done.
     fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);
-        let level = match &outcome {
-            Outcome::Failed(_) => Level::Warn,
-            _ => Level::Debug,
-        };
-        if log::log_enabled!(target: LOG_TARGET, level) {
-            let (destination, kind) = (&self.destination, kind.escape_debug());
-            // The reason may be an error of the host's own, which writes itself.
-            let line = contained(|| format!("webhook {id} ({kind}) to {destination} {outcome}"));
-            log((
-                level,
-                line.unwrap_or_else(|| format!("webhook {id}: its reason panics")),
-            ));
-        }
+        log_outcome(&outcome, id, kind, &self.destination, &outcome);
         outcome
     }
 }

@@ -1,22 +1,20 @@
 //! The threads that deliver what a worker has claimed.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use log::Level;
-
 use super::Setup;
 use super::store::{Attempt, Claim, Next};
 use super::worker::Signal;
 use crate::delivery::{Delivery, Outcome, answer};
+use crate::draw::draw;
 use crate::error::{Chain, DeliveryError};
 use crate::event::unix_ms;
 use crate::message::{Message, Parts};
-use crate::report::{contained, log};
+use crate::report::{contained, log_outcome};
 
 /// Threads that each deliver one message at a time, and report to the worker.
 pub(super) struct Couriers<D> {
@@ -108,7 +106,7 @@ fn attempt(setup: &Setup, delivery: &impl Delivery, claim: Claim) -> Attempt {
         Outcome::Enqueued { task } => attempt.answer = Some(task.clone()),
         Outcome::Failed(error) => {
             let failures = claim.failures as usize + 1;
-            let wait = setup.retry.after(failures, error, draw());
+            let wait = setup.outbox.retry.after(failures, error, draw());
             attempt.status = error.status();
             // The reason may be an error of the host's own, which writes itself.
             attempt.error = contained(|| Chain(error).to_string())
@@ -120,7 +118,7 @@ fn attempt(setup: &Setup, delivery: &impl Delivery, claim: Claim) -> Attempt {
             what_follows = match wait {
                 Some(wait) => format!(
                     "; failure {failures} of {}, the next attempt is in {:?}",
-                    setup.retry.attempts(),
+                    setup.outbox.retry.attempts(),
                     rounded(wait)
                 ),
                 None => "; it is a dead letter now".to_owned(),
@@ -129,19 +127,13 @@ fn attempt(setup: &Setup, delivery: &impl Delivery, claim: Claim) -> Attempt {
         // Whoever delivers has taken it, or does not want it.
         Outcome::Stored | Outcome::Disabled | Outcome::Filtered => {}
     }
-    let level = match &outcome {
-        Outcome::Failed(_) => Level::Warn,
-        _ => Level::Debug,
-    };
-    if log::log_enabled!(target: crate::report::LOG_TARGET, level) {
-        let (id, kind) = (message.id(), message.kind().escape_debug());
-        let came = match &attempt.error {
-            Some(reason) => format!("was not delivered: {reason}"),
-            None => outcome.to_string(),
-        };
-        let destination = &setup.destination;
-        let line = format!("webhook {id} ({kind}) to {destination} {came}{what_follows}");
-        log((level, line));
+    let (id, kind, destination) = (message.id(), message.kind(), &setup.destination);
+    match &attempt.error {
+        Some(reason) => {
+            let came = format_args!("was not delivered: {reason}{what_follows}");
+            log_outcome(&outcome, id, kind, destination, came);
+        }
+        None => log_outcome(&outcome, id, kind, destination, &outcome),
     }
     attempt
 }
@@ -153,11 +145,4 @@ fn rounded(wait: Duration) -> Duration {
     } else {
         Duration::from_secs(wait.as_secs())
     }
-}
-
-/// A random number from 0 to 1.
-fn draw() -> f64 {
-    // Seeded by the standard library, once for each thread and stepped at every use.
-    let random = RandomState::new().hash_one(());
-    random as f64 / u64::MAX as f64
 }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::error::Chain;
+
 /// Why an outbox's file could not be used.
 ///
 /// `Display` is one line that names the file and says what is wrong with it;
-/// [`source`](Error::source) is what lies below.
+/// [`source`](Error::source) is what lies below, which `{:#}` puts on the same line.
 #[derive(Debug)]
 pub struct OutboxError {
     path: PathBuf,
@@ -54,7 +56,8 @@ impl OutboxError {
     }
 
     pub(super) fn sqlite(path: &Path, error: rusqlite::Error) -> OutboxError {
-        let problem = match error.sqlite_error_code() {
+        let code = error.sqlite_error_code();
+        let problem = match code {
             Some(ErrorCode::DiskFull) => "the disk is full",
             Some(ErrorCode::ReadOnly) => "it is read-only",
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -67,7 +70,6 @@ impl OutboxError {
             Some(ErrorCode::SystemIoFailure) => "reading or writing it failed",
             _ => "it cannot be used as an outbox",
         };
-        let code = error.sqlite_error_code();
         OutboxError {
             is_busy: matches!(
                 code,
@@ -95,6 +97,9 @@ impl OutboxError {
 
 impl fmt::Display for OutboxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return Chain(self).fmt(f);
+        }
         write!(f, "the outbox {}: {}", self.path.display(), self.problem)
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::OutboxStats;
 use super::error::OutboxError;
 use super::history::History;
-use super::store::{Purpose, Store};
+use super::store::{CHUNK, Purpose, Store};
 
 /// The file of an outbox, to look at what is in it and to send it again.
 ///
@@ -87,9 +87,6 @@ pub struct StoredAttempt {
     /// The first KiB of the receiver's answer, or the name of the task that a queue took.
     pub answer: Option<String>,
 }
-
-/// How many dead letters are made due in one transaction: few enough that no event waits for it.
-const CHUNK: i64 = 200;
 
 /// Dead letters, but not what has died since: a receiver that refuses would keep this going for ever.
 const DEAD_BY: &str = "SELECT seq FROM webhook_message

@@ -6,17 +6,15 @@ use std::time::Duration;
 use rusqlite::params;
 
 use super::error::OutboxError;
-use super::retry::{MAX_DELAY, duration};
-use super::store::Store;
+use super::retry::MAX_DELAY;
+use super::store::{CHUNK, Store};
+use crate::value::{duration, entries};
 
 /// How long an attempt is remembered, unless `OPTERYX_WEBHOOK_HISTORY` says otherwise.
 const DEFAULT_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How many attempts are remembered, unless it says otherwise.
 const DEFAULT_ATTEMPTS: u64 = 100_000;
-
-/// How many attempts are forgotten in one transaction: few enough that no event waits for it.
-const CHUNK: i64 = 200;
 
 /// What is kept of attempts that have been made: those that are neither too old nor too many.
 ///
@@ -49,10 +47,7 @@ impl FromStr for History {
                             both, separated by a space";
 
         let (mut age, mut attempts) = (None, None);
-        for part in text
-            .split(|c: char| c == ',' || c.is_whitespace())
-            .filter(|part| !part.is_empty())
-        {
+        for part in entries(text) {
             let is_new = if let Some(parsed) = duration(part) {
                 age.replace(parsed).is_none()
             } else if part.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -105,10 +105,7 @@ pub(crate) struct OutboxConfig {
 
 /// What an outbox is made with.
 struct Setup {
-    path: PathBuf,
-    retry: Retry,
-    rate: Option<Rate>,
-    history: History,
+    outbox: OutboxConfig,
     timeout: Duration,
     headers: Arc<ExtraHeaders>,
     signer: Arc<Signer>,
@@ -165,7 +162,7 @@ impl<D: Delivery + 'static> Outbox<D> {
     }
 
     pub(crate) fn configured(
-        config: OutboxConfig,
+        outbox: OutboxConfig,
         timeout: Duration,
         headers: Arc<ExtraHeaders>,
         signer: Arc<Signer>,
@@ -173,10 +170,7 @@ impl<D: Delivery + 'static> Outbox<D> {
         delivery: D,
     ) -> Outbox<D> {
         let setup = Setup {
-            path: config.path,
-            retry: config.retry,
-            rate: config.rate,
-            history: config.history,
+            outbox,
             timeout,
             headers,
             signer,
@@ -188,7 +182,7 @@ impl<D: Delivery + 'static> Outbox<D> {
             local: PerProcess::new(),
         };
         // Where no thread can be had now, the first event asks again, and says so.
-        let _ = outbox.shared();
+        let _ = outbox.shared(outbox.local.get());
         outbox
     }
 
@@ -198,12 +192,13 @@ impl<D: Delivery + 'static> Outbox<D> {
     ///
     /// Where the file cannot be read.
     pub fn stats(&self) -> Result<OutboxStats, OutboxError> {
-        self.shared()?.stats()
+        self.shared(self.local.get())?.stats()
     }
 
     /// Waits until nothing in the file is pending, for `timeout` at most, and says whether that is so.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.shared().is_ok_and(|shared| shared.flush(timeout))
+        let shared = self.shared(self.local.get());
+        shared.is_ok_and(|shared| shared.flush(timeout))
     }
 
     /// Stores a message by a connection of the host's, in whatever transaction that is in.
@@ -221,34 +216,36 @@ impl<D: Delivery + 'static> Outbox<D> {
         }
     }
 
-    fn store(&self, message: &Message) -> Result<(), OutboxError> {
+    fn store(&self, local: &Local, message: &Message) -> Result<(), OutboxError> {
         // Half the time is left for the other road.
-        let limit = if self.local.get().trouble.is_there() {
+        let limit = if local.trouble.is_there() {
             PATIENCE_IN_TROUBLE
         } else {
             self.setup.timeout / 2
         };
-        self.shared()?.store(message, limit)
+        self.shared(local)?.store(message, limit)
     }
 
-    fn shared(&self) -> Result<Arc<Shared>, OutboxError> {
-        let mut shared = lock(self.local.get());
+    fn shared(&self, local: &Local) -> Result<Arc<Shared>, OutboxError> {
+        let mut shared = lock(local);
         if let Some(shared) = &*shared {
             return Ok(Arc::clone(shared));
         }
         let started = worker::start(&self.setup, &self.delivery)
-            .map_err(|error| OutboxError::no_thread(&self.setup.path, error))?;
+            .map_err(|error| OutboxError::no_thread(&self.setup.outbox.path, error))?;
         Ok(Arc::clone(shared.insert(started)))
     }
 }
 
 impl<D: Delivery + 'static> Delivery for Outbox<D> {
     fn deliver(&self, message: &Message) -> Outcome {
-        let trouble = &self.local.get().trouble;
-        deadline::within(self.setup.timeout, || match self.store(message) {
+        // Once: it asks the system which process this is.
+        let local = self.local.get();
+        let trouble = &local.trouble;
+        deadline::within(self.setup.timeout, || match self.store(local, message) {
             Ok(()) => {
                 trouble.ended(|| {
-                    let path = self.setup.path.display();
+                    let path = self.setup.outbox.path.display();
                     format!("the outbox {path} works again, and events are stored in it")
                 });
                 Outcome::Stored
@@ -273,7 +270,7 @@ impl<D: Delivery + 'static> Drop for Outbox<D> {
 impl<D: Delivery + 'static> std::fmt::Debug for Outbox<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outbox")
-            .field("path", &self.setup.path)
+            .field("path", &self.setup.outbox.path)
             .finish_non_exhaustive()
     }
 }

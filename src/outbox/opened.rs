@@ -36,10 +36,17 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// Whether it is open in this process, and not one that has inherited it.
+    pub(super) fn is_here(&self) -> bool {
+        self.pid == process::id()
+    }
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         // A child that has inherited it has nothing to close.
-        if self.pid == process::id() {
+        if self.is_here() {
             OPENED.fetch_sub(1, Ordering::AcqRel);
         }
     }

@@ -1,5 +1,7 @@
 //! How many attempts a second, as slots in time: a pure function.
 
+use crate::value::decimal;
+
 /// What may be made up for at once, in microseconds, when a slot was missed because the worker came
 /// late.
 const SLACK: i64 = 10_000;
@@ -20,11 +22,7 @@ pub(crate) struct Rate {
 impl Rate {
     /// Parses attempts per second. The error says what would be right.
     pub(crate) fn parse(rate: &str) -> Result<Rate, &'static str> {
-        // `f64` would take `inf`, `nan` and `1e9` as well.
-        let is_decimal = rate.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        Some(rate)
-            .filter(|_| is_decimal)
-            .and_then(|rate| rate.parse::<f64>().ok())
+        decimal(rate)
             .filter(|rate| (MIN_RATE..=MAX_RATE).contains(rate))
             .map(|rate| Rate {
                 interval: (1e6 / rate).round() as i64,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::DeliveryError;
+use crate::value::{duration, entries};
 
 /// The delays after the first, second, … failed attempt, unless `OPTERYX_WEBHOOK_RETRY` says
 /// otherwise: seven attempts in seven and a third hours.
@@ -49,9 +50,7 @@ impl Retry {
     /// Parses delays such as `5s 1m 6h`, separated by spaces or commas. The error says what would be
     /// right.
     pub(crate) fn parse(delays: &str) -> Result<Retry, &'static str> {
-        let delays: Option<Vec<_>> = delays
-            .split(|c: char| c == ',' || c.is_whitespace())
-            .filter(|delay| !delay.is_empty())
+        let delays: Option<Vec<_>> = entries(delays)
             .map(|delay| duration(delay).filter(|delay| (MIN_DELAY..=MAX_DELAY).contains(delay)))
             .collect();
         delays
@@ -93,22 +92,6 @@ impl Retry {
         let asked = error.retry_after().unwrap_or_default();
         Some(wait.max(asked.min(MAX_RETRY_AFTER)))
     }
-}
-
-/// A number and its unit: `ms`, `s`, `m`, `h` or `d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60 * 1_000,
-        "h" => 60 * 60 * 1_000,
-        "d" => 24 * 60 * 60 * 1_000,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::error::OutboxError;
 use super::store::{Purpose, Store};
 use super::turn::Turns;
 use super::worker::Signal;
 use super::{OutboxStats, Setup};
+use crate::deadline;
 use crate::event::unix_ms;
 use crate::message::Message;
 
@@ -68,27 +69,23 @@ impl Shared {
 
     /// Waits until nothing is pending.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
-        let ends = Instant::now().checked_add(timeout);
-        let left = || match ends {
-            Some(ends) => ends.saturating_duration_since(Instant::now()),
-            None => Duration::MAX,
-        };
-        loop {
-            let seen = self.progress().rounds;
-            let stats = self.with_store(left().min(STATS_PATIENCE), Store::stats);
-            if stats.is_ok_and(|stats| stats.pending == 0) {
-                return true;
+        deadline::within(timeout, || {
+            loop {
+                let seen = self.progress().rounds;
+                if self.stats().is_ok_and(|stats| stats.pending == 0) {
+                    return true;
+                }
+                let pause = deadline::remaining(FLUSH_POLL);
+                if pause.is_zero() {
+                    return false;
+                }
+                let progress = self.progress();
+                if progress.rounds == seen {
+                    let waited = self.progressed.wait_timeout(progress, pause);
+                    drop(waited.unwrap_or_else(PoisonError::into_inner));
+                }
             }
-            if left().is_zero() {
-                return false;
-            }
-            let progress = self.progress();
-            if progress.rounds == seen {
-                let pause = left().min(FLUSH_POLL);
-                let waited = self.progressed.wait_timeout(progress, pause);
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
-            }
-        }
+        })
     }
 
     /// Has the worker stop, and waits for it, so long at most. What it is still delivering then it
@@ -136,7 +133,7 @@ impl Shared {
 
     /// The error for a turn that did not come.
     pub(super) fn busy(&self) -> OutboxError {
-        OutboxError::new(&self.setup.path, "its lock was held for too long")
+        OutboxError::new(&self.setup.outbox.path, "its lock was held for too long")
     }
 
     fn with_store<T>(
@@ -144,12 +141,10 @@ impl Shared {
         limit: Duration,
         run: impl FnOnce(&Store) -> Result<T, OutboxError>,
     ) -> Result<T, OutboxError> {
-        crate::deadline::within(limit, || {
+        deadline::within(limit, || {
             let mut turn = self.accepting.take(limit).ok_or_else(|| self.busy())?;
-            let store = match turn.take() {
-                Some(store) if store.is_in_place() => store,
-                _ => Store::open(&self.setup.path, Purpose::Accept)?,
-            };
+            let path = &self.setup.outbox.path;
+            let store = Store::kept_or_opened(turn.take(), path, Purpose::Accept)?;
             let result = run(&store);
             // A connection that has failed is not trusted again.
             if result.is_ok() {

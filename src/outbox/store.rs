@@ -31,6 +31,10 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// How many statements are kept prepared: all that there are.
 const STATEMENTS: usize = 32;
 
+/// How many rows one transaction goes through where there may be very many: few enough that no event
+/// waits for it.
+pub(super) const CHUNK: i64 = 200;
+
 /// How many pages the write-ahead log may have before an event itself has to copy them into the
 /// file. The worker, which sees to it at a tenth of that, spares it the wait.
 const CHECKPOINT_OF_EVENTS: i64 = 10_000;
@@ -61,12 +65,9 @@ pub(super) enum Purpose {
 pub(super) struct Store {
     path: PathBuf,
     identity: Identity,
-    /// The process that opened it. SQLite's connections must not be used, nor closed, in a child
-    /// that was forked from it.
-    pid: u32,
     connection: Option<Connection>,
     /// After the connection, so that it is dropped after it.
-    _opened: Opened,
+    opened: Opened,
 }
 
 /// A message that this worker, and no other, is to deliver.
@@ -147,6 +148,18 @@ impl Store {
         })
     }
 
+    /// The one that was kept, if it still leads to the file; if not, another.
+    pub(super) fn kept_or_opened(
+        kept: Option<Store>,
+        path: &Path,
+        purpose: Purpose,
+    ) -> Result<Store, OutboxError> {
+        match kept {
+            Some(store) if store.is_in_place() => Ok(store),
+            _ => Store::open(path, purpose),
+        }
+    }
+
     fn open_once(path: &Path, purpose: Purpose) -> Result<Store, OutboxError> {
         let identity = match purpose {
             Purpose::Inspect => existing(path),
@@ -163,9 +176,8 @@ impl Store {
         let mut store = Store {
             path: path.to_owned(),
             identity,
-            pid: std::process::id(),
             connection: Some(connection),
-            _opened: opened,
+            opened,
         };
         store.ask(|connection| {
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -222,7 +234,7 @@ impl Store {
 
     /// Whether the path still leads to the file that was opened, and not to nothing or another one:
     /// what is then written is in no folder any more, and lost when this process ends.
-    pub(super) fn is_in_place(&self) -> bool {
+    fn is_in_place(&self) -> bool {
         existing(&self.path).is_ok_and(|identity| identity == self.identity)
     }
 
@@ -316,7 +328,8 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        if self.pid != std::process::id() {
+        // SQLite's connections must not be used, nor closed, in a child that was forked.
+        if !self.opened.is_here() {
             std::mem::forget(self.connection.take());
         }
     }

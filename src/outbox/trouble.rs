@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use log::Level;
 
 use super::error::OutboxError;
-use crate::error::Chain;
 use crate::report::log;
 
 /// How many reasons of one trouble are said.
@@ -28,7 +27,7 @@ impl Trouble {
 
     /// Something went wrong. It is logged unless it has been since all was well.
     pub(super) fn began(&self, error: &OutboxError, consequence: &str) {
-        let reason = Chain(error).to_string();
+        let reason = format!("{error:#}");
         let is_new = {
             let mut known = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
             self.is_there.store(true, Ordering::Relaxed);

@@ -109,7 +109,6 @@ impl<D: Delivery + 'static> Worker<D> {
             let done = match contained(|| self.round()) {
                 Some(Ok(wait)) => Some(wait),
                 Some(Err(error)) => {
-                    self.store = None;
                     self.trouble.began(&error, "what is stored in it waits");
                     None
                 }
@@ -148,12 +147,10 @@ impl<D: Delivery + 'static> Worker<D> {
 
     /// Does what there is to do, and says how long there will be nothing.
     fn round(&mut self) -> Result<Duration, OutboxError> {
-        let mut store = match self.store.take() {
-            Some(store) if store.is_in_place() => store,
-            _ => deadline::within(LOCK_PATIENCE, || {
-                Store::open(&self.setup.path, Purpose::Deliver)
-            })?,
-        };
+        let (kept, path) = (self.store.take(), &self.setup.outbox.path);
+        let mut store = deadline::within(LOCK_PATIENCE, || {
+            Store::kept_or_opened(kept, path, Purpose::Deliver)
+        })?;
         let wait = deadline::within(TURN_PATIENCE + LOCK_PATIENCE, || self.round_in(&mut store));
         if wait.is_ok() {
             self.store = Some(store);
@@ -215,7 +212,7 @@ impl<D: Delivery + 'static> Worker<D> {
             attempts: &self.attempts,
             underway: &still,
             wanted,
-            rate: self.setup.rate,
+            rate: self.setup.outbox.rate,
         };
         let granted = self
             .shared
@@ -223,8 +220,12 @@ impl<D: Delivery + 'static> Worker<D> {
                 deadline::within(LOCK_PATIENCE, || store.round(&round))
             })
             .unwrap_or_else(|| Err(self.shared.busy()))?;
-        self.trouble
-            .ended(|| format!("the outbox {} works again", self.setup.path.display()));
+        self.trouble.ended(|| {
+            format!(
+                "the outbox {} works again",
+                self.setup.outbox.path.display()
+            )
+        });
         self.attempts.clear();
         self.underway = still;
         self.renewed = Instant::now();
@@ -242,7 +243,7 @@ impl<D: Delivery + 'static> Worker<D> {
             .with_turn(TURN_PATIENCE, || {
                 deadline::within(LOCK_PATIENCE, || {
                     store.forgive_the_clock(now, latest_due(now))?;
-                    self.setup.history.forget_some(store, now)
+                    self.setup.outbox.history.forget_some(store, now)
                 })
             })
             .unwrap_or_else(|| Err(self.shared.busy()))?;

@@ -230,25 +230,21 @@ impl Meanings<'_> {
 
     /// Where events wait.
     fn outbox(&mut self) {
-        let Some(outbox) = self.settings.outbox.as_ref().filter(|_| !self.is_off()) else {
-            let (without, why) = match self.is_off() {
-                true => (OUTBOX, "nothing without OPTERYX_WEBHOOK_DOMAIN"),
-                false => (RETRY, "nothing without OPTERYX_WEBHOOK_OUTBOX"),
-            };
-            if without == RETRY {
-                let taken = match self.settings.road {
-                    Road::Queue(_) => "that the queue does not take",
-                    _ => "that is not delivered",
-                };
-                self.row(
-                    OUTBOX,
-                    format!("no outbox: an event {taken} at once is gone"),
-                );
-            } else {
-                self.unused(OUTBOX, why);
+        if self.is_off() {
+            for variable in [OUTBOX, RETRY, RATE, HISTORY] {
+                self.unused(variable, "nothing without OPTERYX_WEBHOOK_DOMAIN");
             }
+            return;
+        }
+        let Some(outbox) = &self.settings.outbox else {
+            let taken = match self.settings.road {
+                Road::Queue(_) => "that the queue does not take",
+                _ => "that is not delivered",
+            };
+            let means = format!("no outbox: an event {taken} at once is gone");
+            self.row(OUTBOX, means);
             for variable in [RETRY, RATE, HISTORY] {
-                self.unused(variable, why);
+                self.unused(variable, "nothing without OPTERYX_WEBHOOK_OUTBOX");
             }
             return;
         };

@@ -2,7 +2,6 @@
 //! attempts at a call.
 
 use std::error::Error as _;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::credentials::Credentials;
 use super::queue::Site;
 use super::reason::{excerpt, without_values};
 use super::retry;
+use crate::draw::draw;
 use crate::error::{Chain, DeliveryError, Kind};
 
 /// Cloud Tasks routes a call by this; nothing else than the real service looks at it.
@@ -393,10 +393,4 @@ async fn ask(connection: &Connection, call: &Call, metadata: MetadataMap) -> Res
             Ok(Some(queue.into_inner().state()))
         }
     }
-}
-
-/// A number from 0 to 1, another every time.
-fn draw() -> f64 {
-    let random = RandomState::new().build_hasher().finish();
-    random as f64 / u64::MAX as f64
 }

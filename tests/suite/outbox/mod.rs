@@ -12,9 +12,12 @@ mod trouble;
 
 use std::path::{Path, PathBuf};
 
+use log::Level;
 use opteryx_webhooks::outbox::{OutboxFile, OutboxStats};
 use opteryx_webhooks::{Config, Event, Notifier, Outcome};
 use tempfile::TempDir;
+
+use crate::support::logged;
 
 /// An outbox's file in a folder of its own, which goes with it.
 pub struct Place {
@@ -81,6 +84,27 @@ pub fn stats(notifier: &Notifier) -> OutboxStats {
         "{stats:?}"
     );
     stats
+}
+
+/// The errors among what was logged.
+pub fn errors(lines: &[(Level, String)]) -> Vec<&str> {
+    lines
+        .iter()
+        .filter(|(level, _)| *level == Level::Error)
+        .map(|(_, line)| line.as_str())
+        .collect()
+}
+
+/// The next event is stored, and it is said that the outbox works again.
+pub fn works_again(notify: impl FnOnce() -> Outcome) {
+    let (outcome, lines) = logged::while_running(notify);
+    assert!(matches!(outcome, Outcome::Stored), "{outcome:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|(level, line)| *level == Level::Warn && line.contains("works again")),
+        "{lines:?}"
+    );
 }
 
 /// The names of the views that these bodies announce, in order.

@@ -10,7 +10,7 @@ use log::Level;
 use opteryx_webhooks::{Delivery, Event, Message, Notifier, Outcome};
 use rusqlite::Connection;
 
-use super::{Place, stats, store};
+use super::{Place, errors, stats, store, works_again};
 use crate::support::server::Server;
 use crate::support::{eventually, logged};
 
@@ -30,26 +30,16 @@ fn goes_directly(place: &Place, reason: &str, mend: impl FnOnce()) {
             "{outcome:?}"
         );
     }
-    let errors: Vec<_> = lines
-        .iter()
-        .filter(|(level, _)| *level == Level::Error)
-        .collect();
+    let errors = errors(&lines);
     assert_eq!(errors.len(), 1, "{lines:?}");
     let path = place.path();
     assert!(
-        errors[0].1.contains(reason) && errors[0].1.contains(path.to_str().unwrap()),
+        errors[0].contains(reason) && errors[0].contains(path.to_str().unwrap()),
         "{errors:?}"
     );
     assert_eq!(notifier.stats().delivered, 2);
     mend();
-    let (outcome, lines) = logged::while_running(|| notify(&notifier));
-    assert!(matches!(outcome, Outcome::Stored), "{outcome:?}");
-    assert!(
-        lines
-            .iter()
-            .any(|(level, line)| *level == Level::Warn && line.contains("works again")),
-        "{lines:?}"
-    );
+    works_again(|| notify(&notifier));
     assert!(notifier.flush(Duration::from_secs(60)));
     assert_eq!(receiver.requests().len(), 3);
     assert_eq!(stats(&notifier).accepted, 1);

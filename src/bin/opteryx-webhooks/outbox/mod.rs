@@ -6,7 +6,7 @@ mod redeliver;
 mod show;
 mod stats;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstyle::Style;
 use chrono::{DateTime, SecondsFormat};
@@ -93,13 +93,7 @@ impl Outbox {
 
 impl From<OutboxError> for Failure {
     fn from(error: OutboxError) -> Failure {
-        let mut line = error.to_string();
-        let mut below = std::error::Error::source(&error);
-        while let Some(error) = below {
-            line = format!("{line}: {error}");
-            below = error.source();
-        }
-        Failure::new(on_one_line(&line))
+        Failure::new(on_one_line(&format!("{error:#}")))
     }
 }
 
@@ -120,16 +114,20 @@ fn time(unix_ms: i64) -> String {
 
 /// What an event is about: its resource's workspace, collection and name.
 fn resource(message: &StoredMessage) -> String {
-    let workspace = message.source.trim_start_matches("/workspaces/");
-    Path::new(workspace)
-        .join(&message.subject)
-        .to_string_lossy()
-        .into_owned()
+    let (source, subject) = (&message.source, &message.subject);
+    let workspace = source.strip_prefix("/workspaces/").unwrap_or(source);
+    match subject.is_empty() {
+        true => workspace.to_owned(),
+        false => format!("{workspace}/{subject}"),
+    }
 }
 
 /// The kind of event, as `OPTERYX_WEBHOOK_EVENTS` writes it.
 fn kind(message: &StoredMessage) -> &str {
-    message.event_type.trim_start_matches("app.opteryx.")
+    let event_type = &message.event_type;
+    event_type
+        .strip_prefix("app.opteryx.")
+        .unwrap_or(event_type)
 }
 
 /// What has become of an event, in words.
