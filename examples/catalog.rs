@@ -85,9 +85,9 @@ impl Catalog {
         )?;
 
         // The operation is done; now it is announced.
-        let schema: Schema<'_> = columns
-            .iter()
-            .map(|&(name, r#type)| Field::new(name, r#type))
+        let columns = columns.iter();
+        let fields: Vec<_> = columns
+            .map(|&(name, kind)| Field::new(name, kind))
             .collect();
         Ok(self.notifier.notify(&Event::dataset_created(
             &self.workspace,
@@ -96,7 +96,7 @@ impl Catalog {
             DatasetCreated {
                 location: Some(&location),
                 properties: Properties::from(properties),
-                schema: Some(schema),
+                schema: Some(Schema::from(&fields)),
             },
         )))
     }

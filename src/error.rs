@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A variable of the environment that cannot be used as it stands.
@@ -46,8 +47,9 @@ impl Error for ConfigError {}
 /// which `Display` does not repeat, unless it is asked to: `{:#}` puts all of it on the same line.
 /// Neither holds a header value, a secret or a body.
 #[derive(Debug)]
-// Boxed, so that an outcome is small, and to drop one that is no failure takes next to nothing.
-pub struct DeliveryError(Box<Failure>);
+// Not a `Box`: its drop is long enough that the compiler would call it for every outcome, even one of
+// an event that goes nowhere.
+pub struct DeliveryError(Arc<Failure>);
 
 #[derive(Debug)]
 struct Failure {
@@ -153,7 +155,10 @@ impl DeliveryError {
 
     /// Adds what lies below.
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> DeliveryError {
-        self.0.source = Some(source.into());
+        // It is not shared with anybody.
+        if let Some(failure) = Arc::get_mut(&mut self.0) {
+            failure.source = Some(source.into());
+        }
         self
     }
 
@@ -209,7 +214,7 @@ impl DeliveryError {
 
 impl From<Kind> for DeliveryError {
     fn from(kind: Kind) -> DeliveryError {
-        DeliveryError(Box::new(Failure { kind, source: None }))
+        DeliveryError(Arc::new(Failure { kind, source: None }))
     }
 }
 

@@ -1,11 +1,9 @@
 //! The fact: what happened, to what, and when.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::payload::{
     CollectionCreated, DatasetCommitted, DatasetCreated, DatasetDeleted, DatasetRenamed,
@@ -17,12 +15,12 @@ use crate::payload::{
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Copy, Debug)]
         #[non_exhaustive]
         pub enum $name<'a> {
             $($(#[$word_doc])* $variant,)+
             /// Any other word, sent as it is.
-            Other(Cow<'a, str>),
+            Other(&'a str),
         }
 
         impl $name<'_> {
@@ -55,16 +53,7 @@ macro_rules! words {
             fn from(word: &'a str) -> $name<'a> {
                 match word {
                     $($word => $name::$variant,)+
-                    _ => $name::Other(Cow::Borrowed(word)),
-                }
-            }
-        }
-
-        impl From<String> for $name<'_> {
-            fn from(word: String) -> Self {
-                match word.as_str() {
-                    $($word => $name::$variant,)+
-                    _ => $name::Other(Cow::Owned(word)),
+                    _ => $name::Other(word),
                 }
             }
         }
@@ -367,41 +356,6 @@ of_a_workspace! {
     workspace_unlocked: Unlock WorkspaceUnlocked;
 }
 
-/// The whole body, in the reference's order: `{"event": …, "data": …}`.
-pub(crate) struct Body<'e, 'a, D> {
-    pub(crate) event: &'e Event<'a, D>,
-    pub(crate) timestamp_ms: i64,
-}
-
-impl<D: Serialize> Serialize for Body<'_, '_, D> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut body = serializer.serialize_struct("Body", 2)?;
-        body.serialize_field(
-            "event",
-            &Head {
-                action: self.event.action.as_str(),
-                workspace: self.event.workspace,
-                collection: self.event.collection,
-                resource_type: self.event.resource_type.as_str(),
-                resource_name: self.event.resource_name,
-                timestamp: self.timestamp_ms,
-            },
-        )?;
-        body.serialize_field("data", &self.event.data)?;
-        body.end()
-    }
-}
-
-#[derive(Serialize)]
-struct Head<'a> {
-    action: &'a str,
-    workspace: &'a str,
-    collection: Option<&'a str>,
-    resource_type: &'a str,
-    resource_name: &'a str,
-    timestamp: i64,
-}
-
 /// Milliseconds since the Unix epoch; what no `i64` can hold becomes the nearest that one can.
 pub(crate) fn unix_ms(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
@@ -421,8 +375,7 @@ mod tests {
     #[test]
     fn a_known_word_is_the_same_however_it_is_given() {
         assert_eq!(Action::from("create"), Action::Create);
-        assert_eq!(Action::from("create".to_owned()), Action::Create);
-        assert_eq!(Action::Other("create".into()), Action::Create);
+        assert_eq!(Action::Other("create"), Action::Create);
         assert_ne!(Action::from("Create"), Action::Create);
         assert_eq!(ResourceType::from("index").as_str(), "index");
     }

@@ -142,8 +142,8 @@ mod tests {
             for resource_type in ResourceType::KNOWN {
                 for action in Action::KNOWN {
                     let known = filter.admits(&(*resource_type).into(), &(*action).into());
-                    let resource_type = ResourceType::Other((*resource_type).into());
-                    let other = filter.admits(&resource_type, &Action::Other((*action).into()));
+                    let resource_type = ResourceType::Other(resource_type);
+                    let other = filter.admits(&resource_type, &Action::Other(action));
                     assert_eq!(known, other, "{patterns}: {resource_type}.{action}");
                 }
             }

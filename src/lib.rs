@@ -14,7 +14,7 @@
 //! // … the dataset is created, and then:
 //! notifier.notify(&Event::dataset_created("my-workspace", "my-collection", "my-dataset", DatasetCreated {
 //!     location: Some("gs://bucket/path"),
-//!     schema: Some(Schema::from_iter([Field::new("id", "int64")])),
+//!     schema: Some(Schema::from(&[Field::new("id", "int64")])),
 //!     ..Default::default()
 //! }));
 //! ```
@@ -96,6 +96,7 @@ mod error;
 mod event;
 mod filter;
 mod headers;
+mod id;
 mod message;
 mod notifier;
 #[cfg(feature = "outbox")]

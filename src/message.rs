@@ -2,20 +2,19 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Datelike, Timelike};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 
 use crate::error::{DeliveryError, Kind};
-use crate::event::{Body, Event, unix_ms};
+use crate::event::{Event, unix_ms};
 use crate::headers::ExtraHeaders;
+use crate::id::Id;
 use crate::signature::Signer;
 
 /// The largest body that is sent, in bytes: the limit that Cloud Tasks puts on a task.
@@ -58,7 +57,7 @@ pub struct Message {
 impl Message {
     pub(crate) fn encode<D: Serialize>(
         event: &Event<'_, D>,
-        id: &str,
+        id: Id,
         extra: &Arc<ExtraHeaders>,
         signer: &Arc<Signer>,
     ) -> Result<Message, DeliveryError> {
@@ -215,13 +214,14 @@ struct Values {
 }
 
 impl Values {
-    fn of<D>(event: &Event<'_, D>, id: &str, timestamp_ms: i64) -> Result<Values, DeliveryError> {
+    fn of<D>(event: &Event<'_, D>, id: Id, timestamp_ms: i64) -> Result<Values, DeliveryError> {
         let (resource_type, action) = (event.resource_type().as_str(), event.action().as_str());
         let mut values = Values {
             text: String::with_capacity(VALUES_ROOM),
             ..Values::default()
         };
-        values.push(id);
+        id.push_to(&mut values.text);
+        values.end();
         values.push_encoded("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action])?;
         values.push_encoded("ce-source", &["/workspaces/", event.workspace()])?;
         let name = event.resource_name();
@@ -296,27 +296,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) source: &'a str,
     pub(crate) subject: Option<&'a str>,
     pub(crate) time: Option<&'a str>,
-}
-
-/// `evt_` and a random UUID.
-///
-/// Never fails: where the operating system gives no random bytes, an id that is unique all the same
-/// is better than an event that is lost for want of one.
-pub(crate) fn random_id() -> String {
-    let mut random = [0; 16];
-    if SystemRandom::new().fill(&mut random).is_err() {
-        // Seeded by the standard library, once for each thread and stepped at every use.
-        let half = |salt: u8| {
-            RandomState::new()
-                .hash_one((salt, SystemTime::now()))
-                .to_ne_bytes()
-        };
-        random[..8].copy_from_slice(&half(0));
-        random[8..].copy_from_slice(&half(1));
-    }
-    let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
-    // Not by `format!`, which takes longer than all the rest.
-    ["evt_", uuid.simple().encode_lower(&mut [0; 32])].concat()
 }
 
 /// Not the body, which may be large and is nobody's business, nor a header's value.
@@ -396,13 +375,7 @@ fn body_of<D: Serialize>(
         bytes: Vec::with_capacity(BODY_ROOM),
         overflowed: false,
     };
-    match serde_json::to_writer(
-        &mut body,
-        &Body {
-            event,
-            timestamp_ms,
-        },
-    ) {
+    match body.write_event(event, timestamp_ms) {
         Ok(()) => Ok(body.bytes),
         Err(_) if body.overflowed => Err(Kind::TooLarge { limit: MAX_BODY }.into()),
         Err(error) => Err(DeliveryError::from(Kind::Encoding).with_source(error)),
@@ -413,6 +386,32 @@ fn body_of<D: Serialize>(
 struct BoundedBody {
     bytes: Vec<u8>,
     overflowed: bool,
+}
+
+impl BoundedBody {
+    /// `{"event": …, "data": …}`, in the reference's order. Its own names stand here as they are written,
+    /// since serde_json would look for what to escape in each of them every time.
+    fn write_event<D: Serialize>(
+        &mut self,
+        event: &Event<'_, D>,
+        timestamp_ms: i64,
+    ) -> io::Result<()> {
+        self.write_field(r#"{"event":{"action":"#, event.action().as_str())?;
+        self.write_field(r#","workspace":"#, event.workspace())?;
+        self.write_field(r#","collection":"#, &event.collection())?;
+        self.write_field(r#","resource_type":"#, event.resource_type().as_str())?;
+        self.write_field(r#","resource_name":"#, event.resource_name())?;
+        self.write_field(r#","timestamp":"#, &timestamp_ms)?;
+        self.write_field(r#"},"data":"#, event.data())?;
+        self.write_all(b"}")
+    }
+
+    #[inline]
+    fn write_field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> io::Result<()> {
+        self.write_all(name.as_bytes())?;
+        serde_json::to_writer(self, value)?;
+        Ok(())
+    }
 }
 
 impl io::Write for BoundedBody {
@@ -444,9 +443,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::id::Ids;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
-        Message::encode(event, "evt_0", &Arc::default(), &Arc::default())
+        Message::encode(event, Ids::new().draw(), &Arc::default(), &Arc::default())
     }
 
     fn header(message: &Message, name: &str) -> Option<String> {
@@ -466,7 +466,7 @@ mod tests {
         .at_unix_ms(1_704_556_800_007);
         let message = message(&event).unwrap();
         let id = message.id();
-        assert_eq!(id, "evt_0");
+        assert!(id.starts_with("evt_"), "{id}");
         assert_eq!(header(&message, "webhook-id").as_deref(), Some(id));
         assert_eq!(header(&message, "ce-id").as_deref(), Some(id));
         assert_eq!(header(&message, "ce-specversion").as_deref(), Some("1.0"));
@@ -601,15 +601,5 @@ mod tests {
         assert!(error.to_string().contains("ce-subject"), "{error}");
         let emoji = "\u{1F980}".repeat(400);
         assert!(message(&Event::new("create", "view", &emoji, None, "v")).is_err());
-    }
-
-    #[test]
-    fn ids_are_random_uuids() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id()).collect();
-        assert_eq!(ids.len(), 1000);
-        for id in ids {
-            let uuid: uuid::Uuid = id.strip_prefix("evt_").unwrap().parse().unwrap();
-            assert_eq!(uuid.get_version_num(), 4);
-        }
     }
 }

@@ -16,7 +16,8 @@ use crate::error::{ConfigError, DeliveryError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
-use crate::message::{Message, random_id};
+use crate::id::{Id, Ids};
+use crate::message::Message;
 #[cfg(feature = "outbox")]
 use crate::outbox::{Outbox, OutboxStats};
 use crate::probe::{Probe, Reached};
@@ -50,6 +51,7 @@ pub struct Notifier {
 
 struct Active {
     filter: Filter,
+    ids: Ids,
     headers: Arc<ExtraHeaders>,
     signer: Arc<Signer>,
     delivery: Box<dyn Delivery>,
@@ -213,6 +215,7 @@ impl Notifier {
         };
         let active = Active {
             filter: config.filter,
+            ids: Ids::new(),
             headers,
             signer: config.signer,
             delivery,
@@ -237,14 +240,10 @@ impl Notifier {
     /// It never panics, and returns within the timeout (`OPTERYX_WEBHOOK_TIMEOUT`) and 300 ms,
     /// whatever the network does. An event that fails is logged as a warning, once, with its id, its
     /// kind, where it was to go and the reason; and counted.
-    #[inline]
+    #[inline(always)]
     pub fn notify<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
         match self.admitting(event) {
-            Ok(active) => {
-                active
-                    .announce(event, |message| active.delivery.deliver(message))
-                    .0
-            }
+            Ok(active) => active.announce(event),
             Err(outcome) => outcome,
         }
     }
@@ -266,9 +265,9 @@ impl Notifier {
     pub fn notify_with_id<D: Serialize>(&self, event: &Event<'_, D>) -> (Outcome, Option<String>) {
         match self.admitting(event) {
             Ok(active) => {
-                let (outcome, id) =
-                    active.announce(event, |message| active.delivery.deliver(message));
-                (outcome, Some(id))
+                let id = active.ids.draw();
+                let outcome = active.announce_as(id, event, |m| active.delivery.deliver(m));
+                (outcome, Some(id.to_string()))
             }
             Err(outcome) => (outcome, None),
         }
@@ -314,17 +313,16 @@ impl Notifier {
             Ok(active) => active,
             Err(outcome) => return outcome,
         };
-        let stored = active.announce(event, |message| match &active.outbox {
+        active.announce_as(active.ids.draw(), event, |message| match &active.outbox {
             Some(outbox) => outbox.store_in(connection, message),
             None => Outcome::Failed(DeliveryError::permanent(
                 "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
             )),
-        });
-        stored.0
+        })
     }
 
     /// What takes this event, or what has become of it already.
-    #[inline]
+    #[inline(always)]
     fn admitting<D>(&self, event: &Event<'_, D>) -> Result<&Active, Outcome> {
         let Some(active) = &self.active else {
             return Err(Outcome::Disabled);
@@ -425,33 +423,39 @@ impl fmt::Debug for Notifier {
 }
 
 impl Active {
-    /// Encodes an event, has it delivered, and says which id it had.
+    /// Encodes an event, and has it delivered.
     // Not in the host's own code, as what decides that an event goes nowhere is.
     #[inline(never)]
-    fn announce<D: Serialize>(
+    fn announce<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
+        self.announce_as(self.ids.draw(), event, |message| {
+            self.delivery.deliver(message)
+        })
+    }
+
+    /// The same by this id, and whatever delivers it.
+    fn announce_as<D: Serialize>(
         &self,
+        id: Id,
         event: &Event<'_, D>,
         deliver: impl FnOnce(&Message) -> Outcome,
-    ) -> (Outcome, String) {
+    ) -> Outcome {
         // The data's `Serialize` and the delivery may be the host's own, and may panic.
-        let id = random_id();
-        let encoded = contained(|| Message::encode(event, &id, &self.headers, &self.signer));
-        let outcome = match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+        let encoded = contained(|| Message::encode(event, id, &self.headers, &self.signer));
+        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
             Ok(message) => {
                 let outcome = contained(|| deliver(&message))
                     .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                self.settle(&id, message.kind(), outcome)
+                self.settle(id, message.kind(), outcome)
             }
             Err(error) => {
                 let kind = format!("{}.{}", event.resource_type(), event.action());
-                self.settle(&id, &kind, Outcome::Failed(error))
+                self.settle(id, &kind, Outcome::Failed(error))
             }
-        };
-        (outcome, id)
+        }
     }
 
     /// Counts and logs an outcome: the one place where either is done.
-    fn settle(&self, id: &str, kind: &str, outcome: Outcome) -> Outcome {
+    fn settle(&self, id: Id, kind: &str, outcome: Outcome) -> Outcome {
         self.counters.count(&outcome);
         log_outcome(&outcome, id, kind, &self.destination, &outcome);
         outcome

@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -239,34 +238,36 @@ impl<'a, const N: usize> From<&'a [(&'a str, &'a str); N]> for Properties<'a> {
 
 /// The columns of a dataset: `{"fields": [{"name": …, "type": …}, …]}`.
 ///
-/// Made from [`Field`]s, or with the feature `arrow` from a reference to an Arrow schema, whose
-/// types are then written as PyArrow writes them.
+/// Made with `.into()` from a reference to [`Field`]s, or with the feature `arrow` from a reference to
+/// an Arrow schema, whose types are then written as PyArrow writes them. Nothing is copied, and no type
+/// is written before the event is sent.
 ///
 /// ```
 /// use opteryx_webhooks::{Field, Schema};
 ///
-/// let schema = Schema::from_iter([Field::new("id", "int64"), Field::new("name", "string")]);
+/// let fields = [Field::new("id", "int64"), Field::new("name", "string")];
 /// assert_eq!(
-///     serde_json::to_string(&schema)?,
+///     serde_json::to_string(&Schema::from(&fields))?,
 ///     r#"{"fields":[{"name":"id","type":"int64"},{"name":"name","type":"string"}]}"#,
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+// Borrowed, whatever it is made from: an event that has nothing to drop is made and forgotten in half
+// the instructions.
+#[derive(Clone, Copy, Debug)]
 pub struct Schema<'a>(SchemaSource<'a>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum SchemaSource<'a> {
     Fields(&'a [Field<'a>]),
-    /// Not a `Vec`: its drop is long enough that the compiler would call it for every event, with a
-    /// schema or without.
-    Own(Arc<[Field<'a>]>),
+    /// As a receiver parsed it.
+    Json(&'a [Value]),
     #[cfg(feature = "arrow")]
     Arrow(&'a arrow_schema::Schema),
 }
 
 /// A column of a [`Schema`]: its name, and its type as text.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Field<'a> {
     name: Cow<'a, str>,
     r#type: Cow<'a, str>,
@@ -290,16 +291,45 @@ impl<'a> Field<'a> {
     pub fn data_type(&self) -> &str {
         &self.r#type
     }
+
+    fn of_json(json: &'a Value) -> Option<Field<'a>> {
+        let text = |name| json.get(name).and_then(Value::as_str);
+        Some(Field::new(text("name")?, text("type")?))
+    }
 }
 
-impl Schema<'_> {
-    /// The columns; none where this was made from an Arrow schema, which has its own.
-    pub fn fields(&self) -> &[Field<'_>] {
-        match &self.0 {
-            SchemaSource::Fields(fields) => fields,
-            SchemaSource::Own(fields) => fields,
+impl<'a> Schema<'a> {
+    /// One that a receiver parsed; none if a field is not one.
+    pub(crate) fn of_json(json: &'a Value) -> Option<Schema<'a>> {
+        let fields = json.get("fields")?.as_array()?;
+        fields
+            .iter()
+            .all(|field| Field::of_json(field).is_some())
+            .then_some(Schema(SchemaSource::Json(fields)))
+    }
+
+    /// The columns.
+    pub fn fields(&self) -> impl Iterator<Item = Field<'a>> {
+        let source = self.0;
+        let mut at = 0..;
+        std::iter::from_fn(move || source.field(at.next()?))
+    }
+}
+
+impl<'a> SchemaSource<'a> {
+    fn field(&self, at: usize) -> Option<Field<'a>> {
+        match self {
+            SchemaSource::Fields(fields) => {
+                let field = fields.get(at)?;
+                Some(Field::new(field.name(), field.data_type()))
+            }
+            SchemaSource::Json(fields) => Field::of_json(fields.get(at)?),
             #[cfg(feature = "arrow")]
-            SchemaSource::Arrow(_) => &[],
+            SchemaSource::Arrow(schema) => {
+                let field = schema.fields().get(at)?;
+                let r#type = crate::arrow::PyArrowType(field).to_string();
+                Some(Field::new(field.name(), r#type))
+            }
         }
     }
 }
@@ -307,37 +337,32 @@ impl Schema<'_> {
 impl Serialize for Schema<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Fields<F> {
-            fields: F,
+        struct Fields<'a> {
+            fields: SchemaSource<'a>,
         }
-        match &self.0 {
-            SchemaSource::Fields(fields) => Fields { fields }.serialize(serializer),
-            SchemaSource::Own(fields) => Fields { fields: &**fields }.serialize(serializer),
-            #[cfg(feature = "arrow")]
-            SchemaSource::Arrow(schema) => Fields {
-                fields: ArrowFields(schema),
-            }
-            .serialize(serializer),
-        }
+        Fields { fields: self.0 }.serialize(serializer)
     }
 }
 
-/// Written field by field while it is serialized, so that a schema costs nothing until then.
-#[cfg(feature = "arrow")]
-struct ArrowFields<'a>(&'a arrow_schema::Schema);
-
-#[cfg(feature = "arrow")]
-impl Serialize for ArrowFields<'_> {
+impl Serialize for SchemaSource<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct ArrowField<'a> {
-            name: &'a str,
-            r#type: crate::arrow::PyArrowType<'a>,
+        match self {
+            SchemaSource::Fields(fields) => fields.serialize(serializer),
+            SchemaSource::Json(_) => serializer.collect_seq(Schema(*self).fields()),
+            #[cfg(feature = "arrow")]
+            SchemaSource::Arrow(schema) => {
+                // Not by `fields`, which makes a text of each type.
+                #[derive(Serialize)]
+                struct ArrowField<'a> {
+                    name: &'a str,
+                    r#type: crate::arrow::PyArrowType<'a>,
+                }
+                serializer.collect_seq(schema.fields().iter().map(|field| ArrowField {
+                    name: field.name(),
+                    r#type: crate::arrow::PyArrowType(field),
+                }))
+            }
         }
-        serializer.collect_seq(self.0.fields().iter().map(|field| ArrowField {
-            name: field.name(),
-            r#type: crate::arrow::PyArrowType(field),
-        }))
     }
 }
 
@@ -347,19 +372,18 @@ impl<'a> From<&'a [Field<'a>]> for Schema<'a> {
     }
 }
 
-impl<'a> From<Vec<Field<'a>>> for Schema<'a> {
-    fn from(fields: Vec<Field<'a>>) -> Schema<'a> {
-        Schema(SchemaSource::Own(fields.into()))
+impl<'a, const N: usize> From<&'a [Field<'a>; N]> for Schema<'a> {
+    fn from(fields: &'a [Field<'a>; N]) -> Schema<'a> {
+        Schema(SchemaSource::Fields(fields))
     }
 }
 
-impl<'a> FromIterator<Field<'a>> for Schema<'a> {
-    fn from_iter<I: IntoIterator<Item = Field<'a>>>(fields: I) -> Schema<'a> {
-        Schema::from(fields.into_iter().collect::<Vec<_>>())
+impl<'a> From<&'a Vec<Field<'a>>> for Schema<'a> {
+    fn from(fields: &'a Vec<Field<'a>>) -> Schema<'a> {
+        Schema(SchemaSource::Fields(fields))
     }
 }
 
-/// Nothing is copied and no type is written before the event is sent.
 #[cfg(feature = "arrow")]
 impl<'a> From<&'a arrow_schema::Schema> for Schema<'a> {
     fn from(schema: &'a arrow_schema::Schema) -> Schema<'a> {

@@ -26,7 +26,7 @@ pub(crate) fn log((level, line): Line) {
 /// which writes itself.
 pub(crate) fn log_outcome(
     outcome: &Outcome,
-    id: &str,
+    id: impl Display,
     kind: &str,
     destination: &str,
     came: impl Display,

@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-use opteryx_webhooks::{Config, DatasetCreated, Event, Notifier, Outcome, Recorder};
+use opteryx_webhooks::{
+    Config, DatasetCreated, Event, Field, Notifier, Outcome, Properties, Recorder, Schema,
+};
 
 fn allocations(notifier: &Notifier, expected: fn(&Outcome) -> bool) -> u64 {
     let counted = allocation_counter::measure(|| {
@@ -13,7 +15,8 @@ fn allocations(notifier: &Notifier, expected: fn(&Outcome) -> bool) -> u64 {
                 "my-dataset",
                 DatasetCreated {
                     location: Some("gs://bucket/path"),
-                    ..Default::default()
+                    properties: Properties::from(&[("owner", "data-team")]),
+                    schema: Some(Schema::from(&[Field::new("id", "int64")])),
                 },
             ));
             assert!(expected(&outcome));

@@ -83,6 +83,7 @@ pub(crate) fn outcomes(folder: &Path, lane: usize) -> PathBuf {
 fn notify_all(lane: usize, notifier: &Notifier, valves: &Valves, file: File) -> io::Result<Tally> {
     let mut file = BufWriter::new(file);
     let mut tally = Tally::default();
+    let fields = [Field::new("id", "int64"), Field::new("name", "string")];
     while !valves.must_end.load(Ordering::Relaxed) {
         if valves.must_wait.load(Ordering::Relaxed) {
             thread::sleep(PAUSE);
@@ -95,10 +96,7 @@ fn notify_all(lane: usize, notifier: &Notifier, valves: &Valves, file: File) -> 
             &name,
             DatasetCreated {
                 location: Some("gs://bucket/path"),
-                schema: Some(Schema::from_iter([
-                    Field::new("id", "int64"),
-                    Field::new("name", "string"),
-                ])),
+                schema: Some(Schema::from(&fields)),
                 ..Default::default()
             },
         );

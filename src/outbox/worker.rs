@@ -17,7 +17,7 @@ use super::store::{Attempt, Granted, Purpose, Round, Store};
 use super::trouble::Trouble;
 use crate::deadline;
 use crate::delivery::Delivery;
-use crate::message::random_id;
+use crate::id::Ids;
 use crate::report::{contained, log};
 
 /// How many deliveries one process has under way at a time.
@@ -66,7 +66,7 @@ pub(super) fn start<D: Delivery + 'static>(
         setup: Arc::clone(setup),
         shared: Arc::clone(&shared),
         received,
-        name: random_id(),
+        name: Ids::new().draw().to_string(),
         store: None,
         trouble: Trouble::default(),
         attempts: Vec::new(),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::event::{Action, ResourceType};
 use crate::payload::{
     CollectionCreated, DatasetCommitted, DatasetCreated, DatasetDeleted, DatasetRenamed,
-    DatasetUpdated, Field, Properties, Schema, ViewCreated, ViewDeleted, ViewExecuted, ViewUpdated,
+    DatasetUpdated, Properties, Schema, ViewCreated, ViewDeleted, ViewExecuted, ViewUpdated,
     WorkspaceDeleted, WorkspaceLocked, WorkspaceRestored, WorkspaceUnlocked,
 };
 
@@ -159,18 +159,7 @@ impl<'a> Object<'a> {
     }
 
     fn schema(&self) -> Option<Option<Schema<'a>>> {
-        self.optional("schema", |schema| {
-            let fields = schema.get("fields")?.as_array()?;
-            fields
-                .iter()
-                .map(|field| {
-                    Some(Field::new(
-                        field.get("name")?.as_str()?,
-                        field.get("type")?.as_str()?,
-                    ))
-                })
-                .collect()
-        })
+        self.optional("schema", Schema::of_json)
     }
 }
 
@@ -179,6 +168,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::payload::Field;
 
     fn data<'a>(resource_type: &str, action: &str, data: &'a Value) -> Data<'a> {
         Data::of(&resource_type.into(), &action.into(), data)
@@ -199,8 +189,12 @@ mod tests {
         assert_eq!(dataset.properties.get("owner"), Some("me"));
         assert_eq!(dataset.properties.get("rows"), None);
         let schema = dataset.schema.unwrap();
-        let fields = schema.fields();
-        assert_eq!((fields[0].name(), fields[0].data_type()), ("id", "int64"));
+        let fields: Vec<_> = schema.fields().collect();
+        assert_eq!(fields, [Field::new("id", "int64")]);
+        assert_eq!(
+            serde_json::to_value(schema).unwrap(),
+            json!({"fields": [{"name": "id", "type": "int64"}]})
+        );
     }
 
     #[test]

@@ -97,20 +97,21 @@ impl<'a> Case<'a> {
                 self.notify(Event::$constructor($subject, data));
             }};
         }
+        let fields = self.vector["args"]["arrow_schema"].as_array();
+        let fields: Option<Vec<_>> = fields.map(|fields| {
+            fields
+                .iter()
+                .map(|field| field.as_array().unwrap())
+                .map(|f| Field::new(f[0].as_str().unwrap(), f[1].as_str().unwrap()))
+                .collect()
+        });
         match self.vector["builder"].as_str() {
             Some("dataset_created_payload") => both!(
                 dataset_created,
                 DatasetCreated {
                     location: self.arg("location"),
                     properties: self.properties(),
-                    schema: self.vector["args"]["arrow_schema"]
-                        .as_array()
-                        .map(|fields| {
-                            fields
-                                .iter()
-                                .map(|f| Field::new(f[0].as_str().unwrap(), f[1].as_str().unwrap()))
-                                .collect::<Schema<'_>>()
-                        }),
+                    schema: fields.as_ref().map(Schema::from),
                 }
             ),
             Some("dataset_deleted_payload") => both!(

@@ -458,6 +458,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Ids;
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
@@ -514,7 +515,8 @@ mod tests {
         let agent = direct.new_agent(silent).unwrap();
         assert!(direct.agents.get().agent.set(agent).is_ok());
         let event = crate::Event::new("create", "view", "w", Some("c"), "v");
-        let message = Message::encode(&event, "evt_0", &Arc::default(), &Arc::default()).unwrap();
+        let message =
+            Message::encode(&event, Ids::new().draw(), &Arc::default(), &Arc::default()).unwrap();
         for _ in 0..2 {
             let started = Instant::now();
             let outcome = direct.deliver(&message);

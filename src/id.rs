@@ -1,0 +1,113 @@
+//! What a message is known by.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use uuid::Uuid;
+
+use crate::process::PerProcess;
+
+/// `evt_` and the 32 hexadecimal digits of a random UUID, version 4 of
+/// [RFC 9562](https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Id(Uuid);
+
+impl Id {
+    const PREFIX: &str = "evt_";
+
+    /// Appends it as text.
+    pub(crate) fn push_to(self, text: &mut String) {
+        text.push_str(Id::PREFIX);
+        text.push_str(self.0.simple().encode_lower(&mut [0; 32]));
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Id::PREFIX)?;
+        self.0.simple().fmt(f)
+    }
+}
+
+/// Where ids come from.
+///
+/// To ask the operating system for each takes longer than to encode an event, so that it is asked once
+/// for a seed. A forked child has one of its own: it would draw the same ids as its parent.
+pub(crate) struct Ids(PerProcess<Seed>);
+
+struct Seed {
+    random: u128,
+    hasher: RandomState,
+    drawn: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Ids {
+        Ids(PerProcess::new())
+    }
+
+    /// Another one.
+    pub(crate) fn draw(&self) -> Id {
+        let seed = self.0.get();
+        let first = seed.drawn.fetch_add(2, Ordering::Relaxed);
+        // SipHash is a pseudorandom function: what it makes of a number is as good as drawn.
+        let half = |number| seed.hasher.hash_one(seed.random.wrapping_add(number));
+        let (high, low) = (half(u128::from(first)), half(u128::from(first) + 1));
+        let random = u128::from(high) << 64 | u128::from(low);
+        Id(uuid::Builder::from_random_bytes(random.to_ne_bytes()).into_uuid())
+    }
+}
+
+impl Default for Seed {
+    /// Never fails: where the operating system gives no random bytes, ids that are unique all the same
+    /// are better than events that are lost for want of one.
+    fn default() -> Seed {
+        // Seeded by the operating system, once for each thread, and stepped at every use: a child that
+        // was forked would go on with its parent's.
+        let hasher = RandomState::new();
+        let mut random = [0; 16];
+        if SystemRandom::new().fill(&mut random).is_err() {
+            let moment = hasher.hash_one((SystemTime::now(), std::process::id()));
+            random[..8].copy_from_slice(&moment.to_ne_bytes());
+        }
+        Seed {
+            random: u128::from_ne_bytes(random),
+            hasher,
+            drawn: AtomicU64::new(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_random_uuids() {
+        let sources = [Ids::new(), Ids::new()];
+        let ids: HashSet<_> = (0..1000)
+            .flat_map(|_| sources.iter().map(Ids::draw))
+            .collect();
+        assert_eq!(ids.len(), 2000);
+        // Each bit that is not the version's is set in about half of them.
+        let mut set = [0; 128];
+        for id in ids {
+            let mut text = String::new();
+            id.push_to(&mut text);
+            assert_eq!(text, id.to_string());
+            let uuid: Uuid = text.strip_prefix("evt_").unwrap().parse().unwrap();
+            assert_eq!(uuid.get_version(), Some(uuid::Version::Random));
+            assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+            (0..128).for_each(|bit| set[bit] += uuid.as_u128() >> bit & 1);
+        }
+        let fixed = |bit| (62..64).contains(&bit) || (76..80).contains(&bit);
+        for (bit, set) in set.into_iter().enumerate().filter(|(bit, _)| !fixed(*bit)) {
+            assert!((800..1200).contains(&set), "bit {bit}: {set} of 2000");
+        }
+    }
+}
