@@ -1,8 +1,8 @@
 //! How long a thread has for what it is doing.
 //!
-//! One `notify` may go more than one road, such as straight to the receiver where the outbox cannot
-//! be used. What each may still take is then not its own to say. It is kept with the thread, since
-//! the roads are behind a trait that knows nothing of it.
+//! One `notify` encodes, and may then go more than one road, such as straight to the receiver where the
+//! outbox cannot be used. What each may still take is not its own to say. It is kept with the thread,
+//! since the roads are behind a trait that knows nothing of it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,7 +14,6 @@ thread_local! {
 
 /// Runs something that has this much time, or what is left of a time that was set around it if that
 /// is less.
-#[cfg(feature = "outbox")]
 pub(crate) fn within<T>(limit: Duration, run: impl FnOnce() -> T) -> T {
     struct Restore(Option<Instant>);
     impl Drop for Restore {
@@ -35,7 +34,7 @@ pub(crate) fn remaining(limit: Duration) -> Duration {
     })
 }
 
-#[cfg(all(test, feature = "outbox"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -234,6 +234,7 @@ impl Values {
         Ok(values)
     }
 
+    #[cfg(any(test, feature = "outbox"))]
     fn push(&mut self, value: &str) {
         self.text.push_str(value);
         self.end();

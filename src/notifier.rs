@@ -9,6 +9,7 @@ use log::Level;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::deadline;
 #[cfg(feature = "cloud-tasks")]
 use crate::delivery::CloudTasks;
 use crate::delivery::{Delivery, Direct, Outcome};
@@ -52,6 +53,7 @@ pub struct Notifier {
 struct Active {
     filter: Filter,
     ids: Ids,
+    timeout: Duration,
     headers: Arc<ExtraHeaders>,
     signer: Arc<Signer>,
     delivery: Box<dyn Delivery>,
@@ -216,6 +218,7 @@ impl Notifier {
         let active = Active {
             filter: config.filter,
             ids: Ids::new(),
+            timeout: config.timeout,
             headers,
             signer: config.signer,
             delivery,
@@ -439,19 +442,22 @@ impl Active {
         event: &Event<'_, D>,
         deliver: impl FnOnce(&Message) -> Outcome,
     ) -> Outcome {
-        // The data's `Serialize` and the delivery may be the host's own, and may panic.
-        let encoded = contained(|| Message::encode(event, id, &self.headers, &self.signer));
-        match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
-            Ok(message) => {
-                let outcome = contained(|| deliver(&message))
-                    .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                self.settle(id, message.kind(), outcome)
+        // What it takes to encode a large event is taken from its delivery's time.
+        deadline::within(self.timeout, || {
+            // The data's `Serialize` and the delivery may be the host's own, and may panic.
+            let encoded = contained(|| Message::encode(event, id, &self.headers, &self.signer));
+            match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
+                Ok(message) => {
+                    let outcome = contained(|| deliver(&message))
+                        .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+                    self.settle(id, message.kind(), outcome)
+                }
+                Err(error) => {
+                    let kind = format!("{}.{}", event.resource_type(), event.action());
+                    self.settle(id, &kind, Outcome::Failed(error))
+                }
             }
-            Err(error) => {
-                let kind = format!("{}.{}", event.resource_type(), event.action());
-                self.settle(id, &kind, Outcome::Failed(error))
-            }
-        }
+        })
     }
 
     /// Counts and logs an outcome: the one place where either is done.

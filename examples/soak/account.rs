@@ -16,6 +16,9 @@ use crate::{plan, sender};
 /// How many events are named of each that is wrong.
 const NAMED: usize = 3;
 
+/// How many events are under way at once: one for each of the sender's threads, and the outbox's four.
+const UNDER_WAY: u64 = LANES as u64 + 4;
+
 /// The sums, and what does not add up.
 #[derive(Default)]
 pub(crate) struct Account {
@@ -30,6 +33,10 @@ pub(crate) struct Account {
     failed: u64,
     /// Taken more than once.
     repeated: u64,
+    /// How often the machine let nobody run for so long that answers may have come too late.
+    pauses: u64,
+    /// Too late for their answers, with nothing at the receiver that explains it.
+    late: (u64, Vec<String>),
     /// By what is wrong with them: how many, and the first few, with all that is known of them.
     unaccounted: BTreeMap<&'static str, (u64, Vec<String>)>,
 }
@@ -43,10 +50,13 @@ struct Letter {
 
 impl Account {
     /// Goes through all events. What the run has left in its folder must be complete.
-    pub(crate) fn of(folder: &Path) -> io::Result<Account> {
+    pub(crate) fn of(folder: &Path, pauses: u64) -> io::Result<Account> {
         let records = Records::read(&folder.join(plan::RECORDS), LANES)?;
         let mut dead = dead_letters(&folder.join(plan::OUTBOX))?;
-        let mut account = Account::default();
+        let mut account = Account {
+            pauses,
+            ..Account::default()
+        };
         for (lane, records) in records.iter().enumerate() {
             let outcomes = fs::read(sender::outcomes(folder, lane))?;
             for (number, outcome) in outcomes.iter().enumerate() {
@@ -86,17 +96,18 @@ impl Account {
         }
         self.repeated += u64::from(record.taken > 1);
         self.dead += u64::from(came == Came::Stored && !is_taken && letter.is_some());
-        for problem in problems(came, record, letter) {
+        let problems = problems(came, record, letter);
+        if !problems.is_empty() && problems.iter().all(|(_, by_a_pause)| *by_a_pause) {
+            note(&mut self.late, &(key, came, record, letter));
+            return;
+        }
+        for (problem, _) in problems {
             self.wrong(problem, &(key, came, record, letter));
         }
     }
 
     fn wrong(&mut self, problem: &'static str, event: &dyn fmt::Debug) {
-        let (count, named) = self.unaccounted.entry(problem).or_default();
-        *count += 1;
-        if named.len() < NAMED {
-            named.push(format!("{event:?}"));
-        }
+        note(self.unaccounted.entry(problem).or_default(), event);
     }
 
     pub(crate) fn events(&self) -> u64 {
@@ -108,7 +119,11 @@ impl Account {
             let named = named.join("; ");
             format!("{count} unaccounted for: an event {what}, such as {named}")
         };
-        self.unaccounted.iter().map(problem).collect()
+        // A pause can befall no more than what is under way.
+        let is_too_late = self.late.0 > self.pauses * UNDER_WAY;
+        let late = is_too_late.then_some(("came too late for its answer", &self.late));
+        let wrong = self.unaccounted.iter().map(|(what, which)| (*what, which));
+        wrong.chain(late).map(problem).collect()
     }
 }
 
@@ -119,49 +134,73 @@ impl fmt::Display for Account {
             "{} events = {} taken + {} dead letters + {} failed; of those taken {} more than once, \
              {} told to the sender as failed",
             self.events, self.taken, self.dead, self.failed, self.repeated, self.failed_but_taken
-        )
+        )?;
+        if self.late.0 > 0 {
+            let (late, pauses) = (self.late.0, self.pauses);
+            write!(f, "; {late} too late, in {pauses} pauses of the machine")?;
+        }
+        Ok(())
     }
 }
 
-/// What of an event's story does not fit together.
-fn problems(came: Came, record: &Record, letter: Option<&Letter>) -> Vec<&'static str> {
+/// Counts an event among these, and names it if it is among the first.
+fn note((count, named): &mut (u64, Vec<String>), event: &dyn fmt::Debug) {
+    *count += 1;
+    if named.len() < NAMED {
+        named.push(format!("{event:?}"));
+    }
+}
+
+/// What of an event's story does not fit together, and whether it would if the machine had let nobody
+/// run for a while.
+fn problems(came: Came, record: &Record, letter: Option<&Letter>) -> Vec<(&'static str, bool)> {
     let is_taken = record.taken > 0;
     let may_be_unheard = record.has(STALLED | BROKEN);
     let is_stored = came == Came::Stored;
     let is_rightly_dead =
         |letter: &Letter| letter.attempts >= ATTEMPTS || letter.reason.ends_with("answered 410");
+    let is_timeout = came == Came::TimedOut;
     let problems = [
         (
             came == Came::Delivered && !is_taken,
             "was said to be delivered, but was never taken",
+            false,
         ),
         (
             is_stored && !is_taken && letter.is_none(),
             "was stored, and is neither taken nor a dead letter",
+            false,
         ),
         (
             came.is_failure() && !came.is_explained(record),
             "failed for a reason that nothing at the receiver explains",
+            is_timeout,
         ),
         (
             came.is_failure() && is_taken && !may_be_unheard,
             "failed, though nothing kept its answer from arriving",
+            is_timeout,
         ),
         (
             record.taken > 1 && !may_be_unheard,
             "was taken more than once, though nothing kept the first answer from arriving",
+            true,
         ),
         (
             !is_stored && letter.is_some(),
             "is a dead letter, but was never stored",
+            false,
         ),
         (
             letter.is_some_and(|letter| !is_rightly_dead(letter)),
             "was given up too soon",
+            false,
         ),
     ];
-    let wrong = problems.into_iter().filter(|(is_so, _)| *is_so);
-    wrong.map(|(_, what)| what).collect()
+    let wrong = problems.into_iter().filter(|(is_so, ..)| *is_so);
+    wrong
+        .map(|(_, what, by_a_pause)| (what, by_a_pause))
+        .collect()
 }
 
 /// The dead letters of an outbox; none where there is no outbox.

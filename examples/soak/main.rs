@@ -16,6 +16,11 @@ mod records;
 mod request;
 mod sender;
 
+/// What the suite has for this already.
+#[path = "../../tests/suite/support/pauses.rs"]
+#[allow(unreachable_pub)]
+mod pauses;
+
 use std::env;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -29,6 +34,7 @@ use opteryx_webhooks::{Config, Notifier};
 
 use account::Account;
 use gauge::{Sample, Trend};
+use pauses::Pauses;
 use plan::{Plan, RETRY, SECRET, TIMEOUT, USAGE};
 use sender::{Sender, Tally};
 
@@ -105,6 +111,7 @@ fn soak(plan: &Plan) -> Result<bool, Box<dyn Error>> {
     let (duration, seed) = (plan.duration, plan.seed);
     writeln!(out, "{duration:?} {road} over {scheme}, seed {seed}")?;
 
+    let pauses = Pauses::longer_than(TIMEOUT / 10);
     let sender = Sender::start(&notifier, folder)?;
     let samples = watch(plan, &notifier, &sender)?;
     let tally = sender.end()?;
@@ -112,6 +119,7 @@ fn soak(plan: &Plan) -> Result<bool, Box<dyn Error>> {
     let stats = notifier.stats();
     // Its thread has ended and the file is as it will stay.
     drop(notifier);
+    let (pauses, _) = pauses.so_far();
     let done = end_receiver(receiver, &mut heard)?;
 
     writeln!(out, "\nthe receiver:\n{done}\nthe sender:")?;
@@ -125,7 +133,7 @@ fn soak(plan: &Plan) -> Result<bool, Box<dyn Error>> {
     )?;
 
     let mut problems = Vec::new();
-    let account = Account::of(folder)?;
+    let account = Account::of(folder, pauses)?;
     let Tally {
         notified,
         delivered,

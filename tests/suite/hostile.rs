@@ -523,6 +523,40 @@ fn answers_before_the_request_was_sent() {
 }
 
 #[test]
+fn answers_twice() {
+    /// An answer of so many bytes in all.
+    fn answer(status: u16, size: usize) -> String {
+        let head = |length| format!("HTTP/1.1 {status} Yes\r\nContent-Length: {length:5}\r\n\r\n");
+        let length = size - head(0).len();
+        head(length) + &"x".repeat(length)
+    }
+
+    let authority = Authority::new();
+    // What comes in one piece may lie in one buffer or another, above TLS or below it: 16 KiB are one
+    // of its records.
+    for (first, second) in [(100, 100), (500, 6_000), (16_384, 100), (16_384, 6_000)] {
+        let answers = move |mut connection: Connection| {
+            connection.request();
+            let _ = connection.send(answer(200, first) + &answer(200, second));
+            while connection.request().is_some() {
+                let _ = connection.send(answer(500, 100));
+            }
+        };
+        let http = Server::start(answers);
+        let https = Server::start_tls(authority.server(), answers);
+        let port = https.address().port();
+        let receivers = [(http.domain(), http), (format!("localhost:{port}"), https)];
+        for (domain, receiver) in receivers {
+            let notifier = impatient_trusting(&authority, &domain);
+            assert!(in_time(TIMEOUT, || notifier.notify(&event())).is_ok());
+            // The second answer must not pass for the next event's.
+            let _ = in_time(TIMEOUT, || notifier.notify(&event()));
+            assert_eq!(receiver.connections(), 2, "{domain}: {first} and {second}");
+        }
+    }
+}
+
+#[test]
 fn a_name_does_not_resolve() {
     // RFC 6761, 6.4: never resolves. What the system's resolver takes to say so is its own affair.
     let error = failure(&impatient("http://no-such-host.invalid"));

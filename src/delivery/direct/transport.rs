@@ -1,8 +1,7 @@
 //! The bytes to and from the receiver, by ureq's own extension points.
 //!
-//! [`Dial`] opens the socket and [`Held`] stands outermost, above TLS. Between them they keep what
-//! ureq's own transport does not: a deadline that partial reads and writes cannot stretch, and head
-//! and body of a request in one write.
+//! [`Dial`] opens the socket, and keeps what ureq's own does not: a deadline that partial reads and
+//! writes cannot stretch.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -109,8 +108,6 @@ pub(super) struct Socket {
     buffers: LazyBuffers,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
-    /// Whether something was sent since the connection was last looked at.
-    is_used: bool,
 }
 
 impl Socket {
@@ -120,7 +117,6 @@ impl Socket {
             buffers,
             read_timeout: None,
             write_timeout: None,
-            is_used: false,
         }
     }
 }
@@ -164,7 +160,6 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.is_used = true;
         let timeout = timeout.for_write();
         let Socket {
             stream,
@@ -197,6 +192,11 @@ impl Transport for Socket {
             ..
         } = self;
         let room = buffers.input_append_buf();
+        if room.is_empty() {
+            // A head that fills the whole buffer; reading on would look like the connection's end.
+            let size = buffers.input().len();
+            return Err(Error::LargeResponseHeader(size, size));
+        }
         let read = within_deadline(timeout.for_read(), |left| {
             if *read_timeout != Some(left) {
                 stream.set_read_timeout(Some(left))?;
@@ -209,11 +209,6 @@ impl Transport for Socket {
     }
 
     fn is_open(&mut self) -> bool {
-        // ureq asks when it puts a connection back and again when it takes it out. The second time
-        // tells all that the first would have.
-        if std::mem::take(&mut self.is_used) {
-            return true;
-        }
         is_quiet(&self.stream)
     }
 }
@@ -244,122 +239,6 @@ fn would_block<T>(result: io::Result<T>) -> bool {
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Socket").field(&self.stream).finish()
-    }
-}
-
-/// Puts a [`HeldTransport`] outermost.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// Whether there is a proxy on the way.
-    pub(super) is_proxied: bool,
-}
-
-impl<In: Transport> Connector<In> for Held {
-    type Out = HeldTransport<In>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, Error> {
-        // A connection to the proxy itself is made without one.
-        let is_outermost = details.config.proxy().is_some() == self.is_proxied;
-        Ok(chained.map(|inner| HeldTransport {
-            inner,
-            held: Vec::new(),
-            is_outermost,
-            awaits_head: is_outermost,
-        }))
-    }
-}
-
-/// Holds output back until an answer is awaited, so that a request's head and body leave together,
-/// as one packet and one TLS record where they fit.
-///
-/// Of what ureq takes for a request it sends the body alone, which has the message's own head in it.
-pub(super) struct HeldTransport<T> {
-    inner: T,
-    held: Vec<u8>,
-    /// Whether the request itself goes through here; otherwise what sets the way to it up.
-    is_outermost: bool,
-    /// Whether what comes next is of the head that ureq writes.
-    awaits_head: bool,
-}
-
-impl<T: Transport> HeldTransport<T> {
-    fn release(&mut self, timeout: NextTimeout) -> Result<(), Error> {
-        let mut rest = self.held.as_slice();
-        while !rest.is_empty() {
-            let output = self.inner.buffers().output();
-            let amount = rest.len().min(output.len());
-            output[..amount].copy_from_slice(&rest[..amount]);
-            self.inner.transmit_output(amount, timeout)?;
-            rest = &rest[amount..];
-        }
-        self.held.clear();
-        Ok(())
-    }
-}
-
-impl<T: Transport> Transport for HeldTransport<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.is_outermost {
-            attempt::enter(Phase::Sending);
-        }
-        let output = self.inner.buffers().output();
-        if self.awaits_head {
-            // ureq writes whole lines, and ends with an empty one.
-            self.awaits_head = !output[..amount].ends_with(b"\r\n\r\n");
-            return Ok(());
-        }
-        let room = output.len().saturating_sub(self.held.len());
-        let (fits, over) = output[..amount].split_at(amount.min(room));
-        self.held.extend_from_slice(fits);
-        if over.is_empty() {
-            return Ok(());
-        }
-        // More than one buffer full: what is held goes out, and the rest is held in its place.
-        let over = over.to_vec();
-        self.release(timeout)?;
-        self.held = over;
-        Ok(())
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.release(timeout)?;
-        if self.is_outermost {
-            self.awaits_head = true;
-            attempt::enter(Phase::Waiting);
-        }
-        let room = self.inner.buffers().input_append_buf().len();
-        if room == 0 {
-            // A head that fills the whole buffer; reading on would look like the connection's end.
-            let size = self.inner.buffers().input().len();
-            return Err(Error::LargeResponseHeader(size, size));
-        }
-        let arrived = self.inner.await_input(timeout)?;
-        if arrived && self.is_outermost {
-            attempt::answered();
-        }
-        Ok(arrived)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.inner.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.inner.is_tls()
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for HeldTransport<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HeldTransport").field(&self.inner).finish()
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opteryx_webhooks::{Notifier, Outcome};
 use rustls::crypto::{CryptoProvider, ring};
@@ -18,12 +18,10 @@ use super::{QUEUE, notifier};
 use crate::support::queue_server::QueueServer;
 use crate::support::server::{self, Connection, Server};
 use crate::support::tls::Authority;
-use crate::support::{child, event, python};
+use crate::support::{child, event, in_time, python, within};
 
-const TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// What a notification may take beyond its timeout.
-const GRACE: Duration = Duration::from_millis(300);
+/// Long enough that a machine under load does not reach it where an event is to succeed.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 const CHILD: &str = "cloud_tasks::google::a_notifier_in_a_process_of_its_own";
 const TOKEN: &str = "a-made-up-token";
@@ -43,9 +41,7 @@ fn a_notifier_in_a_process_of_its_own() {
     let notifier = Notifier::try_from_env().unwrap();
     for line in std::io::stdin().lines() {
         line.unwrap();
-        let started = Instant::now();
-        let outcome = notifier.notify(&event());
-        let millis = started.elapsed().as_millis();
+        let outcome = in_time(TIMEOUT, || notifier.notify(&event()));
         let text = match &outcome {
             Outcome::Enqueued { task, .. } => format!("ok {task}"),
             Outcome::Failed(error) => {
@@ -56,12 +52,7 @@ fn a_notifier_in_a_process_of_its_own() {
             }
             other => format!("failed {other:?}"),
         };
-        writeln!(
-            std::io::stdout(),
-            "OUTCOME {millis} {}",
-            text.replace('\n', " ")
-        )
-        .unwrap();
+        writeln!(std::io::stdout(), "OUTCOME {}", text.replace('\n', " ")).unwrap();
     }
 }
 
@@ -85,7 +76,7 @@ impl Sender {
         }
     }
 
-    /// The task's name, or the error; and in time, as always.
+    /// The task's name, or the error.
     fn notify(&mut self) -> Result<String, String> {
         writeln!(self.events.as_mut().unwrap(), "notify").unwrap();
         let outcome = loop {
@@ -97,9 +88,6 @@ impl Sender {
                 break outcome.trim().to_owned();
             }
         };
-        let (millis, outcome) = outcome.split_once(' ').unwrap();
-        let taken = Duration::from_millis(millis.parse().unwrap());
-        assert!(taken <= TIMEOUT + GRACE, "took {taken:?}: {outcome}");
         match outcome.split_once(' ').unwrap() {
             ("ok", task) => Ok(task.to_owned()),
             (_, error) => Err(error.to_owned()),
@@ -287,7 +275,7 @@ fn recovers_from(behaviour: Metadata) -> String {
 fn a_metadata_server_that_hangs() {
     assert_eq!(
         recovers_from(Metadata::Hang),
-        "timeout: timed out after 1.5s while waiting for an access token from Google's credentials"
+        "timeout: timed out after 4s while waiting for an access token from Google's credentials"
     );
 }
 
@@ -486,11 +474,10 @@ fn a_server_that_nobody_vouches_for_fails_at_once() {
     let google = Google::start();
     let mut command = google.sender();
     command.env("SSL_CERT_FILE", Authority::new().file());
-    let started = Instant::now();
-    let error = Sender::start(command).notify().unwrap_err();
+    // Less than the timeout, or it went on trying.
+    let error = within(TIMEOUT, || Sender::start(command).notify()).unwrap_err();
     assert!(error.contains("the TLS handshake failed"), "{error}");
     assert!(google.tasks.calls().is_empty());
-    assert!(started.elapsed() < TIMEOUT, "it went on trying");
 }
 
 #[test]

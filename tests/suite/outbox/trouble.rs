@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 use opteryx_webhooks::{Delivery, Event, Message, Notifier, Outcome};
@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::{Place, errors, stats, store, works_again};
 use crate::support::server::Server;
-use crate::support::{eventually, logged};
+use crate::support::{eventually, in_time, logged, within};
 
 fn notify(notifier: &Notifier) -> Outcome {
     notifier.notify(&Event::new("create", "view", "w", Some("c"), "v"))
@@ -124,12 +124,8 @@ fn a_lock_that_another_process_keeps() {
     let lock = other
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .unwrap();
-    let (outcome, lines) = logged::while_running(|| {
-        let started = Instant::now();
-        let outcome = notify(&notifier);
-        assert!(started.elapsed() < Duration::from_millis(2300));
-        outcome
-    });
+    let (outcome, lines) =
+        logged::while_running(|| in_time(Duration::from_secs(2), || notify(&notifier)));
     assert!(matches!(outcome, Outcome::Delivered { .. }), "{outcome:?}");
     assert!(
         lines
@@ -138,9 +134,7 @@ fn a_lock_that_another_process_keeps() {
         "{lines:?}"
     );
     // Whoever comes next does not wait once more.
-    let started = Instant::now();
-    assert!(notify(&notifier).is_ok());
-    assert!(started.elapsed() < Duration::from_millis(1000));
+    assert!(within(Duration::from_secs(1), || notify(&notifier)).is_ok());
     drop(lock);
     assert!(matches!(notify(&notifier), Outcome::Stored));
     assert!(notifier.flush(Duration::from_secs(60)));
@@ -220,9 +214,7 @@ fn a_file_that_is_gone_for_good_keeps_no_thread_once_the_notifier_is_dropped() {
     let notifier = Notifier::with_config_and_delivery(place.config("a.example.com", []), delivery);
     store(&notifier, "v");
     eventually("it is delivered", || !place.folder().exists());
-    let started = Instant::now();
-    drop(notifier);
-    assert!(started.elapsed() < Duration::from_millis(1100));
+    within(Duration::from_millis(1100), || drop(notifier));
     eventually("the outbox's threads have ended", || {
         Arc::strong_count(&alive) == 1
     });

@@ -8,6 +8,7 @@ pub mod install;
 pub mod listening;
 pub mod logged;
 pub mod node;
+pub mod pauses;
 pub mod python;
 #[cfg(feature = "cloud-tasks")]
 pub mod queue_server;
@@ -16,9 +17,12 @@ pub mod relay;
 pub mod server;
 pub mod tls;
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use opteryx_webhooks::{Config, DatasetCreated, Event, Notifier, Outcome};
+use opteryx_webhooks::{Config, DatasetCreated, Event, Notifier};
+
+use pauses::Pauses;
 
 /// What `notify` may take beyond its timeout.
 const GRACE: Duration = Duration::from_millis(300);
@@ -46,15 +50,24 @@ pub fn event() -> Event<'static, DatasetCreated<'static>> {
 }
 
 /// Runs it and fails if it takes longer than a notification with this timeout may.
-pub fn in_time(timeout: Duration, notify: impl FnOnce() -> Outcome) -> Outcome {
+pub fn in_time<T: Debug>(timeout: Duration, notify: impl FnOnce() -> T) -> T {
+    within(timeout + GRACE, notify)
+}
+
+/// Runs it and fails if it takes longer than this.
+pub fn within<T: Debug>(limit: Duration, run: impl FnOnce() -> T) -> T {
+    let pauses = Pauses::longer_than(Duration::from_millis(20));
     let started = Instant::now();
-    let outcome = notify();
+    let value = run();
     let taken = started.elapsed();
-    assert!(
-        taken <= timeout + GRACE,
-        "took {taken:?} of {timeout:?}: {outcome:?}"
-    );
-    outcome
+    if taken > limit {
+        let (_, paused) = pauses.so_far();
+        assert!(
+            taken <= limit + paused,
+            "took {taken:?} of {limit:?}, and the machine paused for {paused:?}: {value:?}"
+        );
+    }
+    value
 }
 
 /// Waits for what another thread or process brings about; fails loudly if it never does.
