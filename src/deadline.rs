@@ -27,6 +27,11 @@ pub(crate) fn within<T>(limit: Duration, run: impl FnOnce() -> T) -> T {
     run()
 }
 
+/// When the time ends that was set, or this one if none was.
+pub(crate) fn end_of(limit: Duration) -> Instant {
+    ENDS.get().unwrap_or_else(|| Instant::now() + limit)
+}
+
 /// What is left of the time that was set; `limit` if that is less, or if none was.
 pub(crate) fn remaining(limit: Duration) -> Duration {
     ENDS.get().map_or(limit, |ends| {

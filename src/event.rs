@@ -359,7 +359,11 @@ of_a_workspace! {
 /// Milliseconds since the Unix epoch; what no `i64` can hold becomes the nearest that one can.
 pub(crate) fn unix_ms(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Ok(after) => i64::try_from(after.as_secs())
+            .ok()
+            .and_then(|seconds| seconds.checked_mul(1000))
+            .and_then(|ms| ms.checked_add(i64::from(after.subsec_millis())))
+            .unwrap_or(i64::MAX),
         // Rounded down on both sides of the epoch, as a timestamp counts.
         Err(before) => i64::try_from(before.duration().as_nanos().div_ceil(1_000_000))
             .map_or(i64::MIN, |ms| -ms),

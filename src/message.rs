@@ -216,46 +216,59 @@ struct Values {
 impl Values {
     fn of<D>(event: &Event<'_, D>, id: Id, timestamp_ms: i64) -> Result<Values, DeliveryError> {
         let (resource_type, action) = (event.resource_type().as_str(), event.action().as_str());
+        let (workspace, name) = (event.workspace(), event.resource_name());
+        let subject = match event.collection() {
+            Some(collection) => [collection, "/", name],
+            None => ["", "", name],
+        };
         let mut values = Values {
             text: String::with_capacity(VALUES_ROOM),
             ..Values::default()
         };
         id.push_to(&mut values.text);
         values.end();
-        values.push_encoded("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action])?;
-        values.push_encoded("ce-source", &["/workspaces/", event.workspace()])?;
-        let name = event.resource_name();
-        match event.collection() {
-            Some(collection) => values.push_encoded("ce-subject", &[collection, "/", name])?,
-            None => values.push_encoded("ce-subject", &[name])?,
-        }
+        values.push_names([
+            ("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action]),
+            ("ce-source", &["/workspaces/", workspace]),
+            ("ce-subject", &subject),
+        ])?;
         push_rfc3339(&mut values.text, timestamp_ms);
         values.end();
         Ok(values)
     }
 
-    #[cfg(any(test, feature = "outbox"))]
+    #[cfg(feature = "outbox")]
     fn push(&mut self, value: &str) {
         self.text.push_str(value);
         self.end();
     }
 
-    /// Appends the parts in a row, percent-encoded.
-    fn push_encoded(&mut self, name: &'static str, parts: &[&str]) -> Result<(), DeliveryError> {
-        // Before anything is encoded, so that a huge name costs nothing.
-        check_length(name, parts.iter().map(|part| part.len()).sum())?;
-        let start = self.text.len();
-        self.text.extend(parts.iter().copied());
-        // Most names need no escape, and to look at all parts once is fast.
-        if !consists_of(&self.text[start..], is_plain) {
-            self.text.truncate(start);
-            for part in parts {
-                let encoded = utf8_percent_encode(part, HEADER_ESCAPES);
-                self.text.extend(encoded);
-            }
+    /// Appends the values of these headers, each of its parts in a row, percent-encoded.
+    fn push_names<const N: usize>(
+        &mut self,
+        headers: [(&'static str, &[&str]); N],
+    ) -> Result<(), DeliveryError> {
+        let (start, len) = (self.text.len(), self.len);
+        for (name, parts) in headers {
+            // Before anything is copied, so that a huge name costs nothing.
+            check_length(name, parts.iter().map(|part| part.len()).sum())?;
+            self.text.extend(parts.iter().copied());
+            self.end();
         }
-        check_length(name, self.text.len() - start)?;
-        self.end();
+        // Most names need no escape, and to look at all of them once is fast.
+        if consists_of(&self.text[start..], is_plain) {
+            return Ok(());
+        }
+        self.text.truncate(start);
+        self.len = len;
+        for (name, parts) in headers {
+            let start = self.text.len();
+            for part in parts {
+                self.text.extend(utf8_percent_encode(part, HEADER_ESCAPES));
+            }
+            check_length(name, self.text.len() - start)?;
+            self.end();
+        }
         Ok(())
     }
 
@@ -546,11 +559,10 @@ mod tests {
         fn values_are_encoded_whether_they_need_it_or_not(parts in prop::collection::vec(".{0,8}|[!-~]{0,8}", 1..5)) {
             let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
             let mut values = Values::default();
-            values.push("evt_0");
-            values.push_encoded("ce-type", &parts).unwrap();
+            values.push_names([("webhook-id", &["evt_0"]), ("ce-type", &parts), ("ce-source", &["/"])]).unwrap();
             let encoded = utf8_percent_encode(&parts.concat(), HEADER_ESCAPES).to_string();
             prop_assert_eq!(values.event_type(), encoded);
-            prop_assert_eq!(values.id(), "evt_0");
+            prop_assert_eq!((values.id(), values.source()), ("evt_0", "/"));
         }
     }
 

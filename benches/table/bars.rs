@@ -1,6 +1,6 @@
 //! What the crate is to hold, and whether it does.
 
-use crate::counts::{INSTRUCTIONS, SYSTEM_CALLS};
+use crate::counts::{INSTRUCTIONS, MEMORY, SYSTEM_CALLS};
 use crate::direct;
 use crate::outbox::{FULL, IDLE};
 use crate::queue;
@@ -103,6 +103,11 @@ fn bars(rows: &[Row], growth: Option<u64>) -> Vec<(&'static str, Bar, Option<f64
             "system calls of a warm event over https",
             Count(8.0),
             median(SYSTEM_CALLS),
+        ),
+        (
+            "bytes of memory of an idle connection over https",
+            Count(150_000.0),
+            median(MEMORY),
         ),
     ]
 }

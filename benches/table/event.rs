@@ -27,9 +27,15 @@ impl Dataset {
         Arc::new(dataset)
     }
 
-    /// The sample: a location and three columns.
+    /// The sample: a location, as in the crate's documentation.
     pub fn sample() -> Arc<Dataset> {
-        let columns = [("id", "int64"), ("name", "string"), ("at", "timestamp[us]")];
+        Dataset::with_columns([])
+    }
+
+    /// The same with these columns.
+    pub fn with_columns<const N: usize>(
+        columns: [(&'static str, &'static str); N],
+    ) -> Arc<Dataset> {
         Arc::new(Dataset {
             location: "gs://bucket/path".to_owned(),
             fields: columns.map(|(name, kind)| Field::new(name, kind)).into(),
@@ -50,7 +56,7 @@ impl Dataset {
             name,
             DatasetCreated {
                 location: Some(&self.location),
-                schema: Some(Schema::from(self.fields.as_slice())),
+                schema: (!self.fields.is_empty()).then(|| Schema::from(&self.fields)),
                 ..Default::default()
             },
         )

@@ -42,14 +42,19 @@ pub fn rows() -> Vec<Row> {
         .iter()
         .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
         .collect();
-    let config = Config::from_vars([("OPTERYX_WEBHOOK_EVENTS", "view.*")]).unwrap();
-    let filtering = Notifier::with_config_and_delivery(config, Nowhere);
-    let (encoding, off) = (Notifier::with_delivery(Nowhere), Notifier::disabled());
-    let [of_encoding, of_filtering, of_off] = [(); 3].map(|()| Dataset::sample());
+    let announced = |name| {
+        let (notifier, dataset) = (notifier(name), Dataset::sample());
+        row(name, move || announce(&notifier, &dataset))
+    };
+    let columns = [("id", "int64"), ("name", "string"), ("at", "timestamp[us]")];
+    let (encoding, of_columns) = (notifier(ENCODED), Dataset::with_columns(columns));
     vec![
-        row(ENCODED, move || announce(&encoding, &of_encoding)),
-        row(FILTERED, move || announce(&filtering, &of_filtering)),
-        row(DISABLED, move || announce(&off, &of_off)),
+        announced(ENCODED),
+        row("an event with three columns encoded", move || {
+            announce(&encoding, &of_columns)
+        }),
+        announced(FILTERED),
+        announced(DISABLED),
         row("an attempt's headers, unsigned", move || {
             black_box(unsigned.headers());
         }),
@@ -66,6 +71,25 @@ pub fn rows() -> Vec<Row> {
             verifier.authenticate(headers, signed.body()).unwrap();
         }),
     ]
+}
+
+/// The sample event so many times, in one of these ways.
+pub fn run(name: &str, times: u32) {
+    let (notifier, dataset) = (notifier(name), Dataset::sample());
+    (0..times).for_each(|_| announce(&notifier, &dataset));
+}
+
+fn notifier(name: &str) -> Notifier {
+    let config = |vars| Config::from_vars(vars).unwrap();
+    match name {
+        ENCODED => Notifier::with_delivery(Nowhere),
+        FILTERED => Notifier::with_config_and_delivery(
+            config([("OPTERYX_WEBHOOK_EVENTS", "view.*")]),
+            Nowhere,
+        ),
+        DISABLED => Notifier::disabled(),
+        name => panic!("{name}: there is no such row"),
+    }
 }
 
 fn row(name: &str, run: impl Fn() + 'static) -> Row {

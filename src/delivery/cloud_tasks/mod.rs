@@ -124,7 +124,7 @@ impl CloudTasks {
     }
 
     fn enqueue(&self, message: &Message) -> Result<Outcome, DeliveryError> {
-        let deadline = Instant::now() + deadline::remaining(self.timeout);
+        let deadline = deadline::end_of(self.timeout);
         let creation = task::creation(&self.queue, &self.endpoint, message);
         self.make(Call::Create(Arc::new(creation)), deadline)?;
         Ok(Outcome::Enqueued {
@@ -169,7 +169,7 @@ impl Delivery for CloudTasks {
 /// `GetQueue`. The account that may put tasks into the queue need not be one that may look at it.
 impl Probe for CloudTasks {
     fn probe(&self, _: &ExtraHeaders) -> Result<Reached, DeliveryError> {
-        let deadline = Instant::now() + deadline::remaining(self.timeout);
+        let deadline = deadline::end_of(self.timeout);
         let look = GetQueueRequest {
             name: self.queue.path.to_string(),
         };

@@ -39,7 +39,8 @@ impl Phase {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
-    pub(super) deadline: Instant,
+    deadline: Instant,
+    is_expired: bool,
     pub(super) phase: Phase,
     /// Whether a connection was made for it; otherwise it got one that was kept alive.
     pub(super) connected: bool,
@@ -56,6 +57,7 @@ pub(super) struct Guard {
 pub(super) fn begin(deadline: Instant) -> Guard {
     let attempt = Attempt {
         deadline,
+        is_expired: false,
         phase: Phase::Starting,
         connected: false,
         answered: false,
@@ -102,6 +104,11 @@ pub(super) fn shorten(time: Duration) {
     update(|attempt| attempt.deadline = attempt.deadline.min(Instant::now() + time));
 }
 
+/// Leaves the attempt no time at all.
+pub(super) fn expire() {
+    update(|attempt| attempt.is_expired = true);
+}
+
 /// Something of the answer has arrived.
 pub(super) fn answered() {
     update(|attempt| attempt.answered = true);
@@ -109,10 +116,12 @@ pub(super) fn answered() {
 
 /// What is left of the attempt's time; `limit` if that is less, or if there is no attempt.
 pub(super) fn remaining(limit: Duration) -> Duration {
-    CURRENT.get().map_or(limit, |attempt| {
-        attempt
+    match CURRENT.get() {
+        None => limit,
+        Some(attempt) if attempt.is_expired => Duration::ZERO,
+        Some(attempt) => attempt
             .deadline
             .saturating_duration_since(Instant::now())
-            .min(limit)
-    })
+            .min(limit),
+    }
 }

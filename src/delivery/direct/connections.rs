@@ -73,6 +73,7 @@ impl Connections {
 
     /// A new one.
     pub(super) fn fresh(&self, uri: &Uri) -> Result<Connection, Error> {
+        let now = time::Instant::now();
         (self.connect)(&ConnectionDetails {
             uri,
             // `Dial` asks for those it needs.
@@ -80,10 +81,10 @@ impl Connections {
             resolver: &self.names,
             config: &self.config,
             request_level: false,
-            now: time::Instant::now(),
-            // None: the attempt's deadline holds.
+            now,
+            // None: the attempt's deadline holds, so that there is nothing to read a clock for.
             timeout: NextTimeout::default(),
-            current_time: Arc::new(time::Instant::now),
+            current_time: Arc::new(move || now),
             run_connector: Arc::clone(&self.connect),
             register_shutdown: Arc::new(|_| Ok(())),
         })

@@ -9,7 +9,7 @@ mod transport;
 use std::error::Error as _;
 use std::io::{self, Read as _, Write as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
 use rustls::crypto::CryptoProvider;
@@ -32,9 +32,6 @@ use attempt::Phase;
 use connections::{Connection, Connections};
 use resolver::Names;
 use response::Response;
-
-/// How long an answer's body is read for, so that its connection can serve again.
-const MAX_DRAIN_TIME: Duration = Duration::from_millis(500);
 
 /// The longest wait that a receiver's `Retry-After` can ask for: a year. More is a mistake, and what
 /// overflows when it is added to a time.
@@ -152,7 +149,7 @@ impl Direct {
         body: &[u8],
         write_headers: impl Fn(&mut Vec<u8>) -> Result<(), DeliveryError>,
     ) -> Result<Response, DeliveryError> {
-        let attempt = attempt::begin(Instant::now() + deadline::remaining(self.timeout));
+        let attempt = attempt::begin(deadline::end_of(self.timeout));
         let connections = self.connections()?;
         let head = || self.head(method, body, &write_headers);
         let kept = connections.kept();
@@ -165,7 +162,6 @@ impl Direct {
             result = self.ask(method, &head()?, body, connections, None);
         }
         let (response, mut connection) = result.map_err(|error| self.reason(error, &attempt))?;
-        attempt::shorten(MAX_DRAIN_TIME);
         if response.drain(&mut *connection) {
             connections.keep(connection);
         }
@@ -408,6 +404,8 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::id::Ids;
 

@@ -15,6 +15,9 @@ use crate::delivery::answer;
 /// the connection.
 const MAX_DRAINED: usize = 16 * 1024;
 
+/// How long a body is read for that is not all there.
+const MAX_DRAIN_TIME: Duration = Duration::from_millis(500);
+
 /// How many headers there may be.
 const MAX_HEADERS: usize = 100;
 
@@ -146,7 +149,7 @@ impl Rest<'_> {
             if left == 0 {
                 return Some(());
             }
-            await_more(self.connection).ok()?;
+            self.await_more()?;
         }
     }
 
@@ -163,7 +166,7 @@ impl Rest<'_> {
                     self.skip(length)?;
                     (self.skip_line()? == 0).then_some(())?;
                 }
-                Status::Partial => await_more(self.connection).ok()?,
+                Status::Partial => self.await_more()?,
             }
         }
         // Headers that follow a body, up to an empty line.
@@ -179,8 +182,14 @@ impl Rest<'_> {
                 self.consume(length + 2)?;
                 return Some(length);
             }
-            await_more(self.connection).ok()?;
+            self.await_more()?;
         }
+    }
+
+    fn await_more(&mut self) -> Option<()> {
+        // The first time counts, since this never leaves more than there was.
+        attempt::shorten(MAX_DRAIN_TIME);
+        await_more(self.connection).ok()
     }
 
     fn consume(&mut self, length: usize) -> Option<()> {
@@ -212,7 +221,7 @@ fn is_empty(connection: &mut dyn Transport) -> bool {
         return false;
     }
     // With no time left, it gives what has been read already, and reads nothing.
-    attempt::shorten(Duration::ZERO);
+    attempt::expire();
     matches!(
         connection.await_input(NextTimeout::default()),
         Err(Error::Timeout(_))

@@ -127,8 +127,11 @@ fn within_deadline<T>(
     timeout: NextTimeout,
     mut step: impl FnMut(Duration) -> io::Result<T>,
 ) -> Result<T, Error> {
-    // `after` counts from now; the attempt's own deadline is absolute and may come first.
-    let ends = std::time::Instant::now().checked_add(*timeout.after);
+    // `after` counts from now, where ureq sets one; the attempt's own deadline is absolute and may come
+    // first.
+    let ends = (!timeout.after.is_not_happening())
+        .then(|| std::time::Instant::now().checked_add(*timeout.after))
+        .flatten();
     loop {
         let left = ends.map_or(Duration::MAX, |ends| {
             ends.saturating_duration_since(std::time::Instant::now())
