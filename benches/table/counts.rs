@@ -11,6 +11,8 @@ use std::process::Command;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
+use opteryx_webhooks::Outcome;
+
 use crate::event::Dataset;
 use crate::raw::{self, RawClient};
 use crate::receiver;
@@ -84,7 +86,7 @@ pub fn child(arguments: &[String]) {
         OURS => {
             let (notifier, dataset) = (site::notifier(&domain, Some(trust)), Dataset::sample());
             for _ in 0..events {
-                assert!(notifier.notify(&dataset.event()).is_ok());
+                delivered(&notifier.notify(&dataset.event()));
             }
         }
         BY_HAND => {
@@ -103,7 +105,7 @@ pub fn child(arguments: &[String]) {
 /// What this process holds more for each connection, once there are many.
 fn bytes_of_a_connection(domain: &str, trust: &Path) -> u64 {
     let (notifier, dataset) = (site::notifier(domain, Some(trust)), Dataset::sample());
-    let notify = || assert!(notifier.notify(&dataset.event()).is_ok());
+    let notify = || delivered(&notifier.notify(&dataset.event()));
     let (one_by_one, step) = (Mutex::new(()), Barrier::new(THREADS + 1));
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -127,6 +129,10 @@ fn bytes_of_a_connection(domain: &str, trust: &Path) -> u64 {
         step.wait();
         (after.0 - before.0) / (after.1 - before.1)
     })
+}
+
+fn delivered(outcome: &Outcome) {
+    assert!(outcome.is_ok(), "{outcome:?}");
 }
 
 /// The memory that this process has, in bytes.

@@ -139,7 +139,10 @@ fn ways(site: &Arc<Site>, dataset: &Arc<Dataset>, is_warm: bool) -> [(Who, Send)
     };
     let ours = {
         let (site, dataset) = (Arc::clone(site), Arc::clone(dataset));
-        move |_| assert!(site.notifier.notify(&dataset.event()).is_ok())
+        move |_| {
+            let outcome = site.notifier.notify(&dataset.event());
+            assert!(outcome.is_ok(), "{outcome:?}");
+        }
     };
     let way = |post: fn(&Site, &Message)| {
         let (site, message) = (Arc::clone(site), Arc::clone(&message));
