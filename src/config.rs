@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::ConfigError;
 use crate::filter::Filter;
 use crate::headers::ExtraHeaders;
+use crate::message::Envelope;
 #[cfg(feature = "outbox")]
 use crate::outbox::{OutboxConfig, OutboxVariables};
 use crate::proxy::{Proxy, ProxyVariables};
@@ -93,8 +94,7 @@ pub struct Config {
     pub(crate) endpoint: Option<Endpoint>,
     pub(crate) timeout: Duration,
     pub(crate) filter: Filter,
-    pub(crate) headers: ExtraHeaders,
-    pub(crate) signer: Arc<Signer>,
+    pub(crate) envelope: Arc<Envelope>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) trust: Trust,
     #[cfg(feature = "cloud-tasks")]
@@ -259,8 +259,7 @@ impl Config {
             endpoint,
             timeout,
             filter,
-            headers,
-            signer: Arc::new(signer),
+            envelope: Arc::new(Envelope { headers, signer }),
             proxy,
             trust,
             #[cfg(feature = "cloud-tasks")]
@@ -285,8 +284,7 @@ impl Default for Config {
             endpoint: None,
             timeout: DEFAULT_TIMEOUT,
             filter: Filter::default(),
-            headers: ExtraHeaders::default(),
-            signer: Arc::default(),
+            envelope: Arc::default(),
             proxy: None,
             trust: Trust::default(),
             #[cfg(feature = "cloud-tasks")]
@@ -309,8 +307,7 @@ impl fmt::Debug for Config {
         f.field("endpoint", &self.endpoint.as_ref().map(ToString::to_string))
             .field("timeout", &self.timeout)
             .field("filter", &self.filter)
-            .field("headers", &self.headers)
-            .field("signer", &self.signer)
+            .field("envelope", &self.envelope)
             .field("proxy", &self.proxy)
             .field("trust", &self.trust)
             .finish_non_exhaustive()

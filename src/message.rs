@@ -49,25 +49,29 @@ const HEADER_ESCAPES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 #[derive(Clone)]
 pub struct Message {
     values: Values,
-    extra: Arc<ExtraHeaders>,
-    signer: Arc<Signer>,
+    envelope: Arc<Envelope>,
     body: Vec<u8>,
+}
+
+/// What all messages of a notifier have in common: the operator's own headers, and who signs them.
+#[derive(Debug, Default)]
+pub(crate) struct Envelope {
+    pub(crate) headers: ExtraHeaders,
+    pub(crate) signer: Signer,
 }
 
 impl Message {
     pub(crate) fn encode<D: Serialize>(
         event: &Event<'_, D>,
         id: Id,
-        extra: &Arc<ExtraHeaders>,
-        signer: &Arc<Signer>,
+        envelope: &Arc<Envelope>,
     ) -> Result<Message, DeliveryError> {
         let timestamp_ms = event
             .timestamp_ms()
             .unwrap_or_else(|| unix_ms(SystemTime::now()));
         Ok(Message {
             values: Values::of(event, id, timestamp_ms)?,
-            extra: Arc::clone(extra),
-            signer: Arc::clone(signer),
+            envelope: Arc::clone(envelope),
             body: body_of(event, timestamp_ms)?,
         })
     }
@@ -75,12 +79,7 @@ impl Message {
     /// A message that was encoded earlier, perhaps by another process, as its parts were then. Its
     /// attempts are signed with the secrets of now.
     #[cfg(feature = "outbox")]
-    pub(crate) fn restored(
-        parts: Parts<'_>,
-        body: Vec<u8>,
-        extra: &Arc<ExtraHeaders>,
-        signer: &Arc<Signer>,
-    ) -> Message {
+    pub(crate) fn restored(parts: Parts<'_>, body: Vec<u8>, envelope: &Arc<Envelope>) -> Message {
         let mut values = Values::default();
         values.push(parts.id);
         values.push(parts.event_type);
@@ -89,8 +88,7 @@ impl Message {
         values.push(parts.time.unwrap_or_default());
         Message {
             values,
-            extra: Arc::clone(extra),
-            signer: Arc::clone(signer),
+            envelope: Arc::clone(envelope),
             body,
         }
     }
@@ -136,7 +134,7 @@ impl Message {
     }
 
     fn headers_at(&self, unix_seconds: u64) -> Vec<(&str, Cow<'_, str>)> {
-        let mut headers = Vec::with_capacity(11 + self.extra.len());
+        let mut headers = Vec::with_capacity(11 + self.envelope.headers.len());
         self.each_header(unix_seconds, |name, value| {
             let name = match name {
                 "content-type" => "Content-Type",
@@ -169,7 +167,8 @@ impl Message {
     /// The headers of an attempt at this time, in their order: the one place that knows it.
     fn each_header<'m>(&'m self, unix_seconds: u64, mut take: impl FnMut(&'m str, Cow<'m, str>)) {
         let timestamp = unix_seconds.to_string();
-        let signature = self.signer.signature(self.id(), &timestamp, &self.body);
+        let signer = &self.envelope.signer;
+        let signature = signer.signature(self.id(), &timestamp, &self.body);
         take("content-type", Cow::Borrowed("application/json"));
         take("user-agent", Cow::Borrowed(USER_AGENT));
         take("webhook-id", Cow::Borrowed(self.id()));
@@ -187,7 +186,7 @@ impl Message {
         if let Some(time) = self.values.time() {
             take("ce-time", Cow::Borrowed(time));
         }
-        for (name, value) in self.extra.iter() {
+        for (name, value) in self.envelope.headers.iter() {
             take(name, Cow::Borrowed(value));
         }
     }
@@ -460,7 +459,7 @@ mod tests {
     use crate::id::Ids;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
-        Message::encode(event, Ids::new().draw(), &Arc::default(), &Arc::default())
+        Message::encode(event, Ids::new().draw(), &Arc::default())
     }
 
     fn header(message: &Message, name: &str) -> Option<String> {

@@ -16,14 +16,12 @@ use crate::delivery::{Delivery, Direct, Outcome};
 use crate::error::{ConfigError, DeliveryError, Kind};
 use crate::event::Event;
 use crate::filter::Filter;
-use crate::headers::ExtraHeaders;
 use crate::id::{Id, Ids};
-use crate::message::Message;
+use crate::message::{Envelope, Message};
 #[cfg(feature = "outbox")]
 use crate::outbox::{Outbox, OutboxStats};
 use crate::probe::{Probe, Reached};
 use crate::report::{Line, contained, log, log_outcome, warning};
-use crate::signature::Signer;
 
 /// Where messages go that a host delivers itself, for the log.
 pub(crate) const HOSTS_OWN: &str = "the host's own delivery";
@@ -54,8 +52,7 @@ struct Active {
     filter: Filter,
     ids: Ids,
     timeout: Duration,
-    headers: Arc<ExtraHeaders>,
-    signer: Arc<Signer>,
+    envelope: Arc<Envelope>,
     delivery: Box<dyn Delivery>,
     /// The delivery once more, where it is an outbox.
     #[cfg(feature = "outbox")]
@@ -67,7 +64,9 @@ struct Active {
     counters: Counters,
 }
 
+/// On cache lines of their own: each event writes here, and reads what stands beside them.
 #[derive(Default)]
+#[repr(align(128))]
 struct Counters {
     delivered: AtomicU64,
     enqueued: AtomicU64,
@@ -196,15 +195,13 @@ impl Notifier {
         probe: Option<Arc<dyn Probe>>,
         destination: String,
     ) -> Notifier {
-        let headers = Arc::new(config.headers);
         #[cfg(feature = "outbox")]
         let (outbox, delivery) = match config.outbox {
             Some(outbox) => {
                 let outbox = Arc::new(Outbox::configured(
                     outbox,
                     config.timeout,
-                    Arc::clone(&headers),
-                    Arc::clone(&config.signer),
+                    Arc::clone(&config.envelope),
                     destination.clone(),
                     delivery,
                 ));
@@ -219,8 +216,7 @@ impl Notifier {
             filter: config.filter,
             ids: Ids::new(),
             timeout: config.timeout,
-            headers,
-            signer: config.signer,
+            envelope: config.envelope,
             delivery,
             #[cfg(feature = "outbox")]
             outbox,
@@ -366,7 +362,7 @@ impl Notifier {
         }) else {
             return Ok(Reached::Nothing);
         };
-        let reached = contained(|| probe.probe(&active.headers))
+        let reached = contained(|| probe.probe(&active.envelope.headers))
             .unwrap_or_else(|| Err(Kind::Panicked.into()));
         let destination = &active.destination;
         log((
@@ -445,7 +441,7 @@ impl Active {
         // What it takes to encode a large event is taken from its delivery's time.
         deadline::within(self.timeout, || {
             // The data's `Serialize` and the delivery may be the host's own, and may panic.
-            let encoded = contained(|| Message::encode(event, id, &self.headers, &self.signer));
+            let encoded = contained(|| Message::encode(event, id, &self.envelope));
             match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
                 Ok(message) => {
                     let outcome = contained(|| deliver(&message))

@@ -141,8 +141,9 @@ impl Config {
             url: self.endpoint.as_ref().map(ToString::to_string),
             timeout: self.timeout,
             events: patterns(&self.filter),
-            secrets: self.signer.kinds().collect(),
+            secrets: self.envelope.signer.kinds().collect(),
             headers: self
+                .envelope
                 .headers
                 .iter()
                 .map(|(name, _)| name.to_owned())

@@ -84,7 +84,7 @@ fn attempt(setup: &Setup, delivery: &impl Delivery, claim: Claim) -> Attempt {
         subject: Some(claim.subject.as_str()).filter(|subject| !subject.is_empty()),
         time: claim.time.as_deref(),
     };
-    let message = Message::restored(parts, claim.body, &setup.headers, &setup.signer);
+    let message = Message::restored(parts, claim.body, &setup.envelope);
     let (at, started) = (unix_ms(SystemTime::now()), Instant::now());
     let (outcome, answer) = answer::heard(|| contained(|| delivery.deliver(&message)));
     let duration = started.elapsed();

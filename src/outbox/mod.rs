@@ -57,10 +57,8 @@ use crate::deadline;
 use crate::delivery::{Delivery, Outcome};
 use crate::error::{ConfigError, DeliveryError};
 use crate::event::unix_ms;
-use crate::headers::ExtraHeaders;
-use crate::message::Message;
+use crate::message::{Envelope, Message};
 use crate::process::PerProcess;
-use crate::signature::Signer;
 
 pub use error::OutboxError;
 pub use file::{OutboxFile, State, StoredAttempt, StoredMessage};
@@ -107,8 +105,7 @@ pub(crate) struct OutboxConfig {
 struct Setup {
     outbox: OutboxConfig,
     timeout: Duration,
-    headers: Arc<ExtraHeaders>,
-    signer: Arc<Signer>,
+    envelope: Arc<Envelope>,
     /// Where the delivery leads, for the log.
     destination: String,
 }
@@ -154,8 +151,7 @@ impl<D: Delivery + 'static> Outbox<D> {
         Ok(Outbox::configured(
             outbox,
             config.timeout,
-            Arc::new(config.headers.clone()),
-            Arc::clone(&config.signer),
+            Arc::clone(&config.envelope),
             crate::notifier::HOSTS_OWN.to_owned(),
             delivery,
         ))
@@ -164,16 +160,14 @@ impl<D: Delivery + 'static> Outbox<D> {
     pub(crate) fn configured(
         outbox: OutboxConfig,
         timeout: Duration,
-        headers: Arc<ExtraHeaders>,
-        signer: Arc<Signer>,
+        envelope: Arc<Envelope>,
         destination: String,
         delivery: D,
     ) -> Outbox<D> {
         let setup = Setup {
             outbox,
             timeout,
-            headers,
-            signer,
+            envelope,
             destination,
         };
         let outbox = Outbox {

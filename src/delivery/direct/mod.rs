@@ -461,8 +461,7 @@ mod tests {
         let slot = direct.slots.get();
         assert!(slot.connections.set(connections).is_ok());
         let event = crate::Event::new("create", "view", "w", Some("c"), "v");
-        let message =
-            Message::encode(&event, Ids::new().draw(), &Arc::default(), &Arc::default()).unwrap();
+        let message = Message::encode(&event, Ids::new().draw(), &Arc::default()).unwrap();
         for _ in 0..2 {
             let started = Instant::now();
             let outcome = direct.deliver(&message);
