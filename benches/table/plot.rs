@@ -20,12 +20,11 @@ const STEP: f64 = 24.0;
 /// Legible on light and on dark, as the reader has it.
 const STYLE: &str = "
   .paper { fill: #ffffff } text { fill: #1f2328; font: 13px system-ui, sans-serif }
-  text { paint-order: stroke; stroke: #ffffff; stroke-width: 4px }
   .title { font-size: 16px; font-weight: 600 } .quiet { fill: #59636e; font-size: 12px }
   .bar { fill: #9aa4af } .ours { fill: #0969da } .bold { font-weight: 600 }
   line { stroke: #d1d9e0 }
   @media (prefers-color-scheme: dark) {
-    .paper { fill: #0d1117 } text { fill: #f0f6fc; stroke: #0d1117 } .quiet { fill: #9198a1 }
+    .paper { fill: #0d1117 } text { fill: #f0f6fc } .quiet { fill: #9198a1 }
     .bar { fill: #656c76 } .ours { fill: #4493f8 } line { stroke: #3d444d }
   }
 ";
