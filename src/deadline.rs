@@ -27,9 +27,10 @@ pub(crate) fn within<T>(limit: Duration, run: impl FnOnce() -> T) -> T {
     run()
 }
 
-/// When the time ends that was set, or this one if none was.
+/// When this time ends, or the time that was set if that is sooner.
 pub(crate) fn end_of(limit: Duration) -> Instant {
-    ENDS.get().unwrap_or_else(|| Instant::now() + limit)
+    let end = Instant::now() + limit;
+    ENDS.get().map_or(end, |ends| ends.min(end))
 }
 
 /// What is left of the time that was set; `limit` if that is less, or if none was.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
@@ -54,21 +54,24 @@ impl Ids {
         Ids(PerProcess::new())
     }
 
-    /// Another one.
-    pub(crate) fn draw(&self) -> Id {
+    /// Another one, at this moment: a snapshot of a process that is restored twice would draw the same
+    /// ids twice but for that.
+    pub(crate) fn draw(&self, now: SystemTime) -> Id {
         let seed = self.0.get();
-        let first = seed.drawn.0.fetch_add(2, Ordering::Relaxed);
+        let first = u128::from(seed.drawn.0.fetch_add(2, Ordering::Relaxed));
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start = seed.random.wrapping_add(since.as_nanos() << 64);
         // SipHash is a pseudorandom function: what it makes of a number is as good as drawn.
-        let half = |number| seed.hasher.hash_one(seed.random.wrapping_add(number));
-        let (high, low) = (half(u128::from(first)), half(u128::from(first) + 1));
+        let half = |number| seed.hasher.hash_one(start.wrapping_add(number));
+        let (high, low) = (half(first), half(first + 1));
         let random = u128::from(high) << 64 | u128::from(low);
         Id(uuid::Builder::from_random_bytes(random.to_ne_bytes()).into_uuid())
     }
 }
 
 impl Default for Seed {
-    /// Never fails: where the operating system gives no random bytes, ids that are unique all the same
-    /// are better than events that are lost for want of one.
+    /// Where the operating system gives no random bytes, ids that are unique all the same are better
+    /// than events that are lost for want of one.
     fn default() -> Seed {
         // Seeded by the operating system, once for each thread, and stepped at every use: a child that
         // was forked would go on with its parent's.
@@ -89,14 +92,15 @@ impl Default for Seed {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::time::Duration;
 
     use super::*;
 
     #[test]
     fn ids_are_random_uuids() {
-        let sources = [Ids::new(), Ids::new()];
+        let (sources, now) = ([Ids::new(), Ids::new()], SystemTime::now());
         let ids: HashSet<_> = (0..1000)
-            .flat_map(|_| sources.iter().map(Ids::draw))
+            .flat_map(|_| sources.iter().map(|ids| ids.draw(now)))
             .collect();
         assert_eq!(ids.len(), 2000);
         // Each bit that is not the version's is set in about half of them.
@@ -114,5 +118,15 @@ mod tests {
         for (bit, set) in set.into_iter().enumerate().filter(|(bit, _)| !fixed(*bit)) {
             assert!((800..1200).contains(&set), "bit {bit}: {set} of 2000");
         }
+    }
+
+    #[test]
+    fn a_process_that_is_restored_twice_draws_other_ids_each_time() {
+        let ids = Ids::new();
+        let seed = ids.0.get();
+        let (now, drawn) = (SystemTime::now(), seed.drawn.0.load(Ordering::Relaxed));
+        let first = ids.draw(now);
+        seed.drawn.0.store(drawn, Ordering::Relaxed);
+        assert_ne!(first, ids.draw(now + Duration::from_nanos(1)));
     }
 }

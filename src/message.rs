@@ -64,11 +64,10 @@ impl Message {
     pub(crate) fn encode<D: Serialize>(
         event: &Event<'_, D>,
         id: Id,
+        now: SystemTime,
         envelope: &Arc<Envelope>,
     ) -> Result<Message, DeliveryError> {
-        let timestamp_ms = event
-            .timestamp_ms()
-            .unwrap_or_else(|| unix_ms(SystemTime::now()));
+        let timestamp_ms = event.timestamp_ms().unwrap_or_else(|| unix_ms(now));
         Ok(Message {
             values: Values::of(event, id, timestamp_ms)?,
             envelope: Arc::clone(envelope),
@@ -459,7 +458,8 @@ mod tests {
     use crate::id::Ids;
 
     fn message(event: &Event<'_, impl Serialize>) -> Result<Message, DeliveryError> {
-        Message::encode(event, Ids::new().draw(), &Arc::default())
+        let now = SystemTime::now();
+        Message::encode(event, Ids::new().draw(now), now, &Arc::default())
     }
 
     fn header(message: &Message, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use log::Level;
 use serde::Serialize;
@@ -51,7 +51,8 @@ pub struct Notifier {
 struct Active {
     filter: Filter,
     ids: Ids,
-    timeout: Duration,
+    /// None is the host's own affair, as its delivery is.
+    timeout: Option<Duration>,
     envelope: Arc<Envelope>,
     delivery: Box<dyn Delivery>,
     /// The delivery once more, where it is an outbox.
@@ -215,7 +216,7 @@ impl Notifier {
         let active = Active {
             filter: config.filter,
             ids: Ids::new(),
-            timeout: config.timeout,
+            timeout: probe.is_some().then_some(config.timeout),
             envelope: config.envelope,
             delivery,
             #[cfg(feature = "outbox")]
@@ -264,8 +265,9 @@ impl Notifier {
     pub fn notify_with_id<D: Serialize>(&self, event: &Event<'_, D>) -> (Outcome, Option<String>) {
         match self.admitting(event) {
             Ok(active) => {
-                let id = active.ids.draw();
-                let outcome = active.announce_as(id, event, |m| active.delivery.deliver(m));
+                let now = SystemTime::now();
+                let id = active.ids.draw(now);
+                let outcome = active.announce_as(id, now, event, |m| active.delivery.deliver(m));
                 (outcome, Some(id.to_string()))
             }
             Err(outcome) => (outcome, None),
@@ -312,11 +314,14 @@ impl Notifier {
             Ok(active) => active,
             Err(outcome) => return outcome,
         };
-        active.announce_as(active.ids.draw(), event, |message| match &active.outbox {
-            Some(outbox) => outbox.store_in(connection, message),
-            None => Outcome::Failed(DeliveryError::permanent(
-                "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
-            )),
+        let now = SystemTime::now();
+        active.announce_as(active.ids.draw(now), now, event, |message| {
+            match &active.outbox {
+                Some(outbox) => outbox.store_in(connection, message),
+                None => Outcome::Failed(DeliveryError::permanent(
+                    "there is no outbox: OPTERYX_WEBHOOK_OUTBOX is not set",
+                )),
+            }
         })
     }
 
@@ -426,34 +431,40 @@ impl Active {
     // Not in the host's own code, as what decides that an event goes nowhere is.
     #[inline(never)]
     fn announce<D: Serialize>(&self, event: &Event<'_, D>) -> Outcome {
-        self.announce_as(self.ids.draw(), event, |message| {
+        let now = SystemTime::now();
+        self.announce_as(self.ids.draw(now), now, event, |message| {
             self.delivery.deliver(message)
         })
     }
 
-    /// The same by this id, and whatever delivers it.
+    /// The same by this id and at this moment, whatever delivers it.
     fn announce_as<D: Serialize>(
         &self,
         id: Id,
+        now: SystemTime,
         event: &Event<'_, D>,
         deliver: impl FnOnce(&Message) -> Outcome,
     ) -> Outcome {
-        // What it takes to encode a large event is taken from its delivery's time.
-        deadline::within(self.timeout, || {
+        let run = || {
             // The data's `Serialize` and the delivery may be the host's own, and may panic.
-            let encoded = contained(|| Message::encode(event, id, &self.envelope));
-            match encoded.unwrap_or_else(|| Err(Kind::Panicked.into())) {
-                Ok(message) => {
-                    let outcome = contained(|| deliver(&message))
-                        .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
-                    self.settle(id, message.kind(), outcome)
-                }
-                Err(error) => {
-                    let kind = format!("{}.{}", event.resource_type(), event.action());
-                    self.settle(id, &kind, Outcome::Failed(error))
-                }
+            let message = contained(|| Message::encode(event, id, now, &self.envelope))
+                .unwrap_or_else(|| Err(Kind::Panicked.into()))?;
+            let outcome = contained(|| deliver(&message))
+                .unwrap_or_else(|| Outcome::Failed(Kind::Panicked.into()));
+            Ok((message, outcome))
+        };
+        let delivered: Result<_, DeliveryError> = match self.timeout {
+            // What it takes to encode a large event is taken from its delivery's time.
+            Some(timeout) => deadline::within(timeout, run),
+            None => run(),
+        };
+        match delivered {
+            Ok((message, outcome)) => self.settle(id, message.kind(), outcome),
+            Err(error) => {
+                let kind = format!("{}.{}", event.resource_type(), event.action());
+                self.settle(id, &kind, Outcome::Failed(error))
             }
-        })
+        }
     }
 
     /// Counts and logs an outcome: the one place where either is done.

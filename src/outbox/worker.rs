@@ -66,7 +66,7 @@ pub(super) fn start<D: Delivery + 'static>(
         setup: Arc::clone(setup),
         shared: Arc::clone(&shared),
         received,
-        name: Ids::new().draw().to_string(),
+        name: Ids::new().draw(SystemTime::now()).to_string(),
         store: None,
         trouble: Trouble::default(),
         attempts: Vec::new(),

@@ -523,6 +523,34 @@ fn answers_before_the_request_was_sent() {
 }
 
 #[test]
+fn answers_and_closes_before_it_has_read_the_body() {
+    use std::io::{Read, Write};
+    let listener = server::listener();
+    let address = listener.local_addr().unwrap();
+    let served = std::thread::spawn(move || {
+        // An event that keeps the connection, and one that is too large.
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 4096]).unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        let _ = socket.read(&mut [0; 4096]).unwrap();
+        socket
+            .write_all(b"HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
+        drop(socket);
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().is_err()
+    });
+    let notifier = impatient(&format!("http://{address}"));
+    assert!(notifier.notify(&event()).is_ok());
+    let large = "x".repeat(1_000_000);
+    let outcome = in_time(TIMEOUT, || notifier.notify(&event().with_data(&large)));
+    assert_eq!(outcome.error().unwrap().status(), Some(413), "{outcome:?}");
+    assert!(served.join().unwrap(), "it was sent again");
+}
+
+#[test]
 fn answers_twice() {
     /// An answer of so many bytes in all.
     fn answer(status: u16, size: usize) -> String {
@@ -637,6 +665,32 @@ fn proxy_to(target: SocketAddr, expected: &'static str) -> Server {
         let _ = connection.send("HTTP/1.1 200 OK\r\n\r\n");
         connection.tunnel_to(target);
     })
+}
+
+#[test]
+fn a_proxy_gets_all_of_a_connect_in_one_piece() {
+    use std::io::Read;
+    let listener = server::listener();
+    let proxy = format!("http://user:pass@{}", listener.local_addr().unwrap());
+    let first_piece = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut buffer = [0; 4096];
+        let read = socket.read(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    });
+    let notifier = notifier(
+        "https://receiver.example.com",
+        [("https_proxy", proxy.as_str())],
+    );
+    assert!(!notifier.notify(&event()).is_ok());
+    let connect = first_piece.join().unwrap();
+    assert!(connect.starts_with("CONNECT receiver.example.com:443 HTTP/1.1\r\n"));
+    assert!(
+        connect
+            .to_lowercase()
+            .contains("proxy-authorization: basic")
+    );
+    assert!(connect.ends_with("\r\n\r\n"), "{connect:?}");
 }
 
 #[test]

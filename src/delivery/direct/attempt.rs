@@ -40,7 +40,7 @@ impl Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt {
     deadline: Instant,
-    is_expired: bool,
+    reads: bool,
     pub(super) phase: Phase,
     /// Whether a connection was made for it; otherwise it got one that was kept alive.
     pub(super) connected: bool,
@@ -57,7 +57,7 @@ pub(super) struct Guard {
 pub(super) fn begin(deadline: Instant) -> Guard {
     let attempt = Attempt {
         deadline,
-        is_expired: false,
+        reads: true,
         phase: Phase::Starting,
         connected: false,
         answered: false,
@@ -104,9 +104,14 @@ pub(super) fn shorten(time: Duration) {
     update(|attempt| attempt.deadline = attempt.deadline.min(Instant::now() + time));
 }
 
-/// Leaves the attempt no time at all.
-pub(super) fn expire() {
-    update(|attempt| attempt.is_expired = true);
+/// Nothing more is to be read for the attempt.
+pub(super) fn stop_reading() {
+    update(|attempt| attempt.reads = false);
+}
+
+/// Whether something may still be read for it.
+pub(super) fn reads() -> bool {
+    CURRENT.get().is_none_or(|attempt| attempt.reads)
 }
 
 /// Something of the answer has arrived.
@@ -116,12 +121,10 @@ pub(super) fn answered() {
 
 /// What is left of the attempt's time; `limit` if that is less, or if there is no attempt.
 pub(super) fn remaining(limit: Duration) -> Duration {
-    match CURRENT.get() {
-        None => limit,
-        Some(attempt) if attempt.is_expired => Duration::ZERO,
-        Some(attempt) => attempt
+    CURRENT.get().map_or(limit, |attempt| {
+        attempt
             .deadline
             .saturating_duration_since(Instant::now())
-            .min(limit),
-    }
+            .min(limit)
+    })
 }

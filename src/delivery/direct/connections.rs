@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::http::uri::Scheme;
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{
     ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, Transport,
@@ -18,7 +19,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::resolver::Names;
-use super::transport::Dial;
+use super::transport::{Dial, Held};
 
 /// How many idle connections are kept: one for each of as many threads that notify at once.
 const MAX_IDLE_CONNECTIONS: usize = 64;
@@ -46,7 +47,10 @@ impl Connections {
             .chain(Dial {
                 names: names.clone(),
             })
-            .chain(RustlsConnector::default());
+            .chain(RustlsConnector::default())
+            .chain(Held {
+                is_proxied: config.proxy().is_some(),
+            });
         let connect = move |details: &ConnectionDetails<'_>| {
             let connection = connector.connect(details, None)?;
             let connection = connection.ok_or(Error::ConnectionFailed)?;
@@ -74,7 +78,7 @@ impl Connections {
     /// A new one.
     pub(super) fn fresh(&self, uri: &Uri) -> Result<Connection, Error> {
         let now = time::Instant::now();
-        (self.connect)(&ConnectionDetails {
+        let connection = (self.connect)(&ConnectionDetails {
             uri,
             // `Dial` asks for those it needs.
             addrs: self.names.empty(),
@@ -87,7 +91,11 @@ impl Connections {
             current_time: Arc::new(move || now),
             run_connector: Arc::clone(&self.connect),
             register_shutdown: Arc::new(|_| Ok(())),
-        })
+        })?;
+        if uri.scheme() == Some(&Scheme::HTTPS) && !connection.is_tls() {
+            return Err(Error::TlsRequired);
+        }
+        Ok(connection)
     }
 
     /// Keeps one that can serve again.

@@ -204,9 +204,21 @@ impl Direct {
             None => connections.fresh(self.endpoint.uri())?,
         };
         attempt::enter(Phase::Sending);
-        send(&mut *connection, head, body)?;
-        attempt::enter(Phase::Waiting);
-        let response = Response::read(&mut *connection, method == Method::Head)?;
+        let read =
+            |connection: &mut Connection| Response::read(&mut **connection, method == Method::Head);
+        let response = match send(&mut *connection, head, body) {
+            Ok(()) => {
+                attempt::enter(Phase::Waiting);
+                read(&mut connection)?
+            }
+            // A receiver that closes before it has read all may have said why.
+            Err(ureq::Error::Io(error)) => {
+                let mut response = read(&mut connection).map_err(|_| error)?;
+                response.closes = true;
+                response
+            }
+            Err(error) => return Err(error),
+        };
         Ok((response, connection))
     }
 
@@ -271,6 +283,9 @@ impl Delivery for Direct {
 impl Probe for Direct {
     fn probe(&self, headers: &ExtraHeaders) -> Result<Reached, DeliveryError> {
         let write_headers = |head: &mut Vec<u8>| {
+            head.extend_from_slice(b"user-agent: ");
+            head.extend_from_slice(USER_AGENT.as_bytes());
+            head.extend_from_slice(b"\r\n");
             headers.write(head);
             Ok(())
         };
@@ -461,7 +476,9 @@ mod tests {
         let slot = direct.slots.get();
         assert!(slot.connections.set(connections).is_ok());
         let event = crate::Event::new("create", "view", "w", Some("c"), "v");
-        let message = Message::encode(&event, Ids::new().draw(), &Arc::default()).unwrap();
+        let now = SystemTime::now();
+        let id = Ids::new().draw(now);
+        let message = Message::encode(&event, id, now, &Arc::default()).unwrap();
         for _ in 0..2 {
             let started = Instant::now();
             let outcome = direct.deliver(&message);

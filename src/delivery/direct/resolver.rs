@@ -1,8 +1,7 @@
 //! Names to addresses, remembered.
 //!
-//! ureq would resolve at every request, even for a connection that it keeps open, and start a thread
-//! for it each time. These names are asked only when a connection is made, and start a thread only
-//! when an answer is missing or old.
+//! ureq's own resolver starts a thread each time that it is asked. These names are asked when a
+//! connection is made, and start a thread only when an answer is missing or old.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -266,8 +265,8 @@ fn host_and_port(uri: &Uri) -> Option<(&str, u16)> {
     Some((uri.host()?, port))
 }
 
-/// ureq asks this before it looks whether it has a connection that serves. So it says nothing yet:
-/// [`Dial`](super::transport::Dial) asks when there is a connection to be made.
+/// ureq asks this for a proxy's name. It says nothing: [`Dial`](super::transport::Dial) asks for the
+/// addresses that it needs itself.
 impl Resolver for Names {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         Ok(self.empty())

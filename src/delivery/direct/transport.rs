@@ -1,7 +1,7 @@
 //! The bytes to and from the receiver, by ureq's own extension points.
 //!
 //! [`Dial`] opens the socket, and keeps what ureq's own does not: a deadline that partial reads and
-//! writes cannot stretch.
+//! writes cannot stretch. [`Held`] has ureq ask a proxy for a tunnel in one write.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -47,12 +47,10 @@ impl<In: Transport> Connector<In> for Dial {
             return Ok(Some(Either::A(tunnel)));
         }
         attempt::enter(Phase::Resolving);
-        let time = *details.timeout.after;
-        let addresses = self
-            .names
-            .addresses(details.uri, attempt::remaining(time))?;
+        let time = attempt::remaining(Duration::MAX);
+        let addresses = self.names.addresses(details.uri, time)?;
         attempt::connecting();
-        match dial(&addresses, attempt::remaining(time)) {
+        match dial(&addresses) {
             Ok(stream) => {
                 attempt::enter(Phase::Handshaking);
                 let buffers = LazyBuffers::new(
@@ -78,10 +76,10 @@ impl fmt::Debug for Dial {
     }
 }
 
-fn dial(addresses: &[SocketAddr], time: Duration) -> io::Result<TcpStream> {
+fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut error = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (position, address) in addresses.iter().enumerate() {
-        let left = attempt::remaining(time);
+        let left = attempt::remaining(Duration::MAX);
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -127,16 +125,9 @@ fn within_deadline<T>(
     timeout: NextTimeout,
     mut step: impl FnMut(Duration) -> io::Result<T>,
 ) -> Result<T, Error> {
-    // `after` counts from now, where ureq sets one; the attempt's own deadline is absolute and may come
-    // first.
-    let ends = (!timeout.after.is_not_happening())
-        .then(|| std::time::Instant::now().checked_add(*timeout.after))
-        .flatten();
     loop {
-        let left = ends.map_or(Duration::MAX, |ends| {
-            ends.saturating_duration_since(std::time::Instant::now())
-        });
-        let left = attempt::remaining(left);
+        // ureq itself sets no time.
+        let left = attempt::remaining(Duration::MAX);
         if left.is_zero() {
             return Err(Error::Timeout(timeout.reason));
         }
@@ -163,7 +154,6 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = timeout.for_write();
         let Socket {
             stream,
             buffers,
@@ -200,7 +190,10 @@ impl Transport for Socket {
             let size = buffers.input().len();
             return Err(Error::LargeResponseHeader(size, size));
         }
-        let read = within_deadline(timeout.for_read(), |left| {
+        if !attempt::reads() {
+            return Err(Error::Timeout(timeout.reason));
+        }
+        let read = within_deadline(timeout, |left| {
             if *read_timeout != Some(left) {
                 stream.set_read_timeout(Some(left))?;
                 *read_timeout = Some(left);
@@ -245,9 +238,151 @@ impl fmt::Debug for Socket {
     }
 }
 
+/// Puts a [`HeldTransport`] upon the connection to a proxy, which is to become a tunnel.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Whether there is a proxy on the way.
+    pub(super) is_proxied: bool,
+}
+
+impl<In: Transport> Connector<In> for Held {
+    type Out = Either<In, HeldTransport<In>>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, Error> {
+        // The one to the proxy itself is made without a proxy.
+        let becomes_a_tunnel = self.is_proxied && details.config.proxy().is_none();
+        Ok(chained.map(|inner| {
+            if becomes_a_tunnel {
+                Either::B(HeldTransport {
+                    inner,
+                    held: Vec::new(),
+                })
+            } else {
+                Either::A(inner)
+            }
+        }))
+    }
+}
+
+/// Holds output back until an answer is awaited, so that a CONNECT, which ureq writes word by word,
+/// leaves in one piece: there are proxies that look at the first alone.
+pub(super) struct HeldTransport<T> {
+    inner: T,
+    held: Vec<u8>,
+}
+
+impl<T: Transport> HeldTransport<T> {
+    fn release(&mut self, timeout: NextTimeout) -> Result<(), Error> {
+        let mut rest = self.held.as_slice();
+        while !rest.is_empty() {
+            let output = self.inner.buffers().output();
+            let amount = rest.len().min(output.len());
+            output[..amount].copy_from_slice(&rest[..amount]);
+            self.inner.transmit_output(amount, timeout)?;
+            rest = &rest[amount..];
+        }
+        self.held.clear();
+        Ok(())
+    }
+}
+
+impl<T: Transport> Transport for HeldTransport<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let output = self.inner.buffers().output();
+        let limit = output.len();
+        self.held.extend_from_slice(&output[..amount]);
+        // A CONNECT is shorter. What then goes through the tunnel need not be held at all.
+        if self.held.len() >= limit {
+            self.release(timeout)?;
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.release(timeout)?;
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for HeldTransport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HeldTransport").field(&self.inner).finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Remembers each write.
+    #[derive(Debug)]
+    struct Written {
+        writes: Vec<Vec<u8>>,
+        buffers: LazyBuffers,
+    }
+
+    impl Transport for Written {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
+            let written = self.buffers.output()[..amount].to_vec();
+            self.writes.push(written);
+            Ok(())
+        }
+
+        fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+            Ok(false)
+        }
+
+        fn is_open(&mut self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn what_is_held_leaves_in_one_piece_when_an_answer_is_awaited() {
+        let mut transport = HeldTransport {
+            inner: Written {
+                writes: Vec::new(),
+                buffers: LazyBuffers::new(64, 64),
+            },
+            held: Vec::new(),
+        };
+        let write = |transport: &mut HeldTransport<Written>, text: &[u8]| {
+            transport.buffers().output()[..text.len()].copy_from_slice(text);
+            let written = transport.transmit_output(text.len(), NextTimeout::default());
+            written.unwrap();
+        };
+        for word in ["CONNECT", " ", "a.example:443", "\r\n\r\n"] {
+            write(&mut transport, word.as_bytes());
+        }
+        assert!(transport.inner.writes.is_empty());
+        assert!(!transport.await_input(NextTimeout::default()).unwrap());
+        assert_eq!(transport.inner.writes, [b"CONNECT a.example:443\r\n\r\n"]);
+
+        // More than fits a buffer is not held.
+        write(&mut transport, &[b'x'; 40]);
+        write(&mut transport, &[b'x'; 40]);
+        assert_eq!(transport.inner.writes[1..].concat(), [b'x'; 80]);
+    }
 
     #[test]
     fn a_timeout_is_rounded_up_to_the_next_step_and_never_to_zero() {
