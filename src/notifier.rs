@@ -525,3 +525,29 @@ pub fn notify<D: Serialize>(event: &Event<'_, D>) -> Outcome {
     }
     notifier.notify(event)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps how much time each delivery was left.
+    struct Asks(Arc<Mutex<Vec<Duration>>>);
+
+    impl Delivery for Asks {
+        fn deliver(&self, _: &Message) -> Outcome {
+            let left = deadline::remaining(Duration::MAX);
+            self.0.lock().unwrap().push(left);
+            Outcome::Stored
+        }
+    }
+
+    #[test]
+    fn a_hosts_own_delivery_takes_the_time_that_it_takes() {
+        let left = Arc::default();
+        let notifier = Notifier::with_delivery(Asks(Arc::clone(&left)));
+        notifier.notify(&Event::new("create", "view", "w", Some("c"), "v"));
+        assert_eq!(*left.lock().unwrap(), [Duration::MAX]);
+    }
+}
