@@ -159,16 +159,14 @@ fn an_ed25519_signature_is_one_to_node() {
 fn assert_we_take_what_it_signs(mut script: Command, secret: &str, checker: &str) {
     let mut program = Program::start(script.arg("sign"));
     let mut input = program.child.stdin.take().unwrap();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
-    let verifier = Verifier::new([checker.parse().unwrap()]);
+    let now = 1_777_000_000;
+    let clock = UNIX_EPOCH + Duration::from_secs(now);
+    let verifier = Verifier::new([checker.parse().unwrap()]).with_clock(move || clock);
     for (id, timestamp, body) in [
         ("msg_1", now, "{}"),
         (
             "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
-            now - 299,
+            now - 300,
             "{\"é\": \"\u{1F980}\"}",
         ),
         ("evt_0123456789abcdef", now, ""),
