@@ -134,13 +134,63 @@ words! {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Event<'a, D = NoData> {
-    action: Action<'a>,
-    resource_type: ResourceType<'a>,
+    what: What<'a>,
     workspace: &'a str,
     collection: Option<&'a str>,
     resource_name: &'a str,
-    timestamp_ms: Option<i64>,
     data: D,
+}
+
+/// Makes an enum of the events that have a constructor of their own, each in one word: an event that
+/// goes nowhere takes as long as it takes to write it down.
+macro_rules! what {
+    ($($name:ident: $action:ident $resource_type:ident,)+) => {
+        /// What was done to what, and when.
+        #[derive(Clone, Copy, Debug)]
+        enum What<'a> {
+            $($name,)+
+            Other {
+                action: Action<'a>,
+                resource_type: ResourceType<'a>,
+                timestamp_ms: Option<i64>,
+            },
+        }
+
+        impl<'a> What<'a> {
+            #[inline]
+            fn action(&self) -> &Action<'a> {
+                match self {
+                    $(What::$name => &Action::$action,)+
+                    What::Other { action, .. } => action,
+                }
+            }
+
+            #[inline]
+            fn resource_type(&self) -> &ResourceType<'a> {
+                match self {
+                    $(What::$name => &ResourceType::$resource_type,)+
+                    What::Other { resource_type, .. } => resource_type,
+                }
+            }
+        }
+    };
+}
+
+what! {
+    DatasetCreated: Create Dataset,
+    DatasetDeleted: Delete Dataset,
+    DatasetRenamed: Rename Dataset,
+    DatasetUpdated: Update Dataset,
+    DatasetCommitted: Commit Dataset,
+    CollectionCreated: Create Collection,
+    ViewCreated: Create View,
+    ViewUpdated: Update View,
+    ViewDeleted: Delete View,
+    ViewExecuted: Execute View,
+    WorkspaceDeleted: Delete Workspace,
+    WorkspaceRestored: Restore Workspace,
+    WorkspaceLocked: Lock Workspace,
+    WorkspaceUnlocked: Unlock Workspace,
 }
 
 impl<'a> Event<'a, NoData> {
@@ -163,12 +213,14 @@ impl<'a> Event<'a, NoData> {
         resource_name: &'a str,
     ) -> Event<'a, NoData> {
         Event {
-            action: action.into(),
-            resource_type: resource_type.into(),
+            what: What::Other {
+                action: action.into(),
+                resource_type: resource_type.into(),
+                timestamp_ms: None,
+            },
             workspace,
             collection,
             resource_name,
-            timestamp_ms: None,
             data: NoData {},
         }
     }
@@ -181,12 +233,10 @@ impl<'a, D> Event<'a, D> {
     /// `notify`, never a panic.
     pub fn with_data<E: Serialize>(self, data: E) -> Event<'a, E> {
         Event {
-            action: self.action,
-            resource_type: self.resource_type,
+            what: self.what,
             workspace: self.workspace,
             collection: self.collection,
             resource_name: self.resource_name,
-            timestamp_ms: self.timestamp_ms,
             data,
         }
     }
@@ -197,28 +247,29 @@ impl<'a, D> Event<'a, D> {
     /// handed over at once, and a notifier that is off must not pay for reading the clock. Give the
     /// time of an event that is kept for later. A [`SystemTime`] or a `chrono::DateTime` will do.
     pub fn at(self, time: impl Into<SystemTime>) -> Event<'a, D> {
-        Event {
-            timestamp_ms: Some(unix_ms(time.into())),
-            ..self
-        }
+        self.at_unix_ms(unix_ms(time.into()))
     }
 
     /// The same event at this time, in milliseconds since the Unix epoch.
     pub fn at_unix_ms(self, timestamp_ms: i64) -> Event<'a, D> {
         Event {
-            timestamp_ms: Some(timestamp_ms),
+            what: What::Other {
+                action: *self.action(),
+                resource_type: *self.resource_type(),
+                timestamp_ms: Some(timestamp_ms),
+            },
             ..self
         }
     }
 
     /// What was done.
     pub fn action(&self) -> &Action<'a> {
-        &self.action
+        self.what.action()
     }
 
     /// What kind of thing it was done to.
     pub fn resource_type(&self) -> &ResourceType<'a> {
-        &self.resource_type
+        self.what.resource_type()
     }
 
     /// The workspace it happened in.
@@ -238,7 +289,10 @@ impl<'a, D> Event<'a, D> {
 
     /// The time given with [`at`](Event::at), in milliseconds since the Unix epoch.
     pub fn timestamp_ms(&self) -> Option<i64> {
-        self.timestamp_ms
+        match self.what {
+            What::Other { timestamp_ms, .. } => timestamp_ms,
+            _ => None,
+        }
     }
 
     /// What else there is to say about it.
@@ -249,8 +303,8 @@ impl<'a, D> Event<'a, D> {
 
 /// The constructors for what the reference knows: the same four arguments, the payload last.
 macro_rules! in_a_collection {
-    ($($(#[$doc:meta])* $constructor:ident: $action:ident $resource_type:ident $payload:ident;)+) => {$(
-        impl<'a> Event<'a, $payload<'a>> {
+    ($($(#[$doc:meta])* $constructor:ident: $payload:ident $(<$lifetime:lifetime>)?;)+) => {$(
+        impl<'a> Event<'a, $payload $(<$lifetime>)?> {
             $(#[$doc])*
             // Into the host's own code, where an event that goes nowhere is then hardly made.
             #[inline]
@@ -258,16 +312,15 @@ macro_rules! in_a_collection {
                 workspace: &'a str,
                 collection: &'a str,
                 name: &'a str,
-                data: $payload<'a>,
+                data: $payload $(<$lifetime>)?,
             ) -> Self {
-                Event::new(
-                    Action::$action,
-                    ResourceType::$resource_type,
+                Event {
+                    what: What::$payload,
                     workspace,
-                    Some(collection),
-                    name,
-                )
-                .with_data(data)
+                    collection: Some(collection),
+                    resource_name: name,
+                    data,
+                }
             }
         }
     )+};
@@ -275,41 +328,23 @@ macro_rules! in_a_collection {
 
 in_a_collection! {
     /// A dataset was created.
-    dataset_created: Create Dataset DatasetCreated;
+    dataset_created: DatasetCreated<'a>;
     /// A dataset was deleted.
-    dataset_deleted: Delete Dataset DatasetDeleted;
+    dataset_deleted: DatasetDeleted<'a>;
     /// A dataset was renamed. Collection and name are the new ones, as the reference has it.
-    dataset_renamed: Rename Dataset DatasetRenamed;
+    dataset_renamed: DatasetRenamed<'a>;
     /// A dataset's description or properties were changed.
-    dataset_updated: Update Dataset DatasetUpdated;
-    /// A view was created.
-    view_created: Create View ViewCreated;
-    /// A view was updated.
-    view_updated: Update View ViewUpdated;
-    /// A view was deleted.
-    view_deleted: Delete View ViewDeleted;
-    /// A view was executed, well or not.
-    view_executed: Execute View ViewExecuted;
-}
-
-impl<'a> Event<'a, DatasetCommitted> {
+    dataset_updated: DatasetUpdated<'a>;
     /// Data was committed to a dataset.
-    #[inline]
-    pub fn dataset_committed(
-        workspace: &'a str,
-        collection: &'a str,
-        name: &'a str,
-        data: DatasetCommitted,
-    ) -> Self {
-        Event::new(
-            Action::Commit,
-            ResourceType::Dataset,
-            workspace,
-            Some(collection),
-            name,
-        )
-        .with_data(data)
-    }
+    dataset_committed: DatasetCommitted;
+    /// A view was created.
+    view_created: ViewCreated<'a>;
+    /// A view was updated.
+    view_updated: ViewUpdated<'a>;
+    /// A view was deleted.
+    view_deleted: ViewDeleted<'a>;
+    /// A view was executed, well or not.
+    view_executed: ViewExecuted<'a>;
 }
 
 impl<'a> Event<'a, CollectionCreated<'a>> {
@@ -320,26 +355,30 @@ impl<'a> Event<'a, CollectionCreated<'a>> {
         collection: &'a str,
         data: CollectionCreated<'a>,
     ) -> Self {
-        Event::new(
-            Action::Create,
-            ResourceType::Collection,
+        Event {
+            what: What::CollectionCreated,
             workspace,
-            Some(collection),
-            collection,
-        )
-        .with_data(data)
+            collection: Some(collection),
+            resource_name: collection,
+            data,
+        }
     }
 }
 
 /// The constructors for a workspace's own events, which have no collection.
 macro_rules! of_a_workspace {
-    ($($(#[$doc:meta])* $constructor:ident: $action:ident $payload:ident;)+) => {$(
+    ($($(#[$doc:meta])* $constructor:ident: $payload:ident;)+) => {$(
         impl<'a> Event<'a, $payload<'a>> {
             $(#[$doc])*
             #[inline]
             pub fn $constructor(workspace: &'a str, data: $payload<'a>) -> Self {
-                Event::new(Action::$action, ResourceType::Workspace, workspace, None, workspace)
-                    .with_data(data)
+                Event {
+                    what: What::$payload,
+                    workspace,
+                    collection: None,
+                    resource_name: workspace,
+                    data,
+                }
             }
         }
     )+};
@@ -347,13 +386,13 @@ macro_rules! of_a_workspace {
 
 of_a_workspace! {
     /// A workspace was deleted.
-    workspace_deleted: Delete WorkspaceDeleted;
+    workspace_deleted: WorkspaceDeleted;
     /// A workspace was restored.
-    workspace_restored: Restore WorkspaceRestored;
+    workspace_restored: WorkspaceRestored;
     /// A workspace was locked.
-    workspace_locked: Lock WorkspaceLocked;
+    workspace_locked: WorkspaceLocked;
     /// A workspace was unlocked.
-    workspace_unlocked: Unlock WorkspaceUnlocked;
+    workspace_unlocked: WorkspaceUnlocked;
 }
 
 /// Milliseconds since the Unix epoch; what no `i64` can hold becomes the nearest that one can.

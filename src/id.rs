@@ -39,7 +39,7 @@ impl fmt::Display for Id {
 pub(crate) struct Ids(PerProcess<Seed>);
 
 struct Seed {
-    random: u128,
+    random: [u64; 2],
     hasher: RandomState,
     drawn: Drawn,
 }
@@ -58,14 +58,15 @@ impl Ids {
     /// ids twice but for that.
     pub(crate) fn draw(&self, now: SystemTime) -> Id {
         let seed = self.0.get();
-        let first = u128::from(seed.drawn.0.fetch_add(2, Ordering::Relaxed));
+        let drawn = seed.drawn.0.fetch_add(1, Ordering::Relaxed);
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = seed.random.wrapping_add(since.as_nanos() << 64);
+        let moment = since.as_secs() << 30 | u64::from(since.subsec_nanos());
         // SipHash is a pseudorandom function: what it makes of a number is as good as drawn.
-        let half = |number| seed.hasher.hash_one(start.wrapping_add(number));
-        let (high, low) = (half(first), half(first + 1));
-        let random = u128::from(high) << 64 | u128::from(low);
-        Id(uuid::Builder::from_random_bytes(random.to_ne_bytes()).into_uuid())
+        let half = |number: u64| seed.hasher.hash_one(number);
+        let first = half(seed.random[0].wrapping_add(drawn));
+        let second = half(seed.random[1].wrapping_add(drawn) ^ moment);
+        let random = u128::from(first) << 64 | u128::from(second);
+        Id(uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid())
     }
 }
 
@@ -76,13 +77,13 @@ impl Default for Seed {
         // Seeded by the operating system, once for each thread, and stepped at every use: a child that
         // was forked would go on with its parent's.
         let hasher = RandomState::new();
-        let mut random = [0; 16];
-        if SystemRandom::new().fill(&mut random).is_err() {
-            let moment = hasher.hash_one((SystemTime::now(), std::process::id()));
-            random[..8].copy_from_slice(&moment.to_ne_bytes());
+        let mut random = [[0; 8]; 2];
+        if SystemRandom::new().fill(random.as_flattened_mut()).is_err() {
+            let moment = (SystemTime::now(), std::process::id());
+            random = [0, 1].map(|half| hasher.hash_one((half, moment)).to_ne_bytes());
         }
         Seed {
-            random: u128::from_ne_bytes(random),
+            random: random.map(u64::from_ne_bytes),
             hasher,
             drawn: Drawn::default(),
         }

@@ -86,6 +86,7 @@
 
 #[cfg(feature = "arrow")]
 mod arrow;
+mod body;
 mod config;
 mod deadline;
 mod delivery;

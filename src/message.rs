@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,14 +10,12 @@ use chrono::{DateTime, Datelike, Timelike};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
+use crate::body::{self, Names};
 use crate::error::{DeliveryError, Kind};
 use crate::event::{Event, unix_ms};
 use crate::headers::ExtraHeaders;
 use crate::id::Id;
 use crate::signature::Signer;
-
-/// The largest body that is sent, in bytes: the limit that Cloud Tasks puts on a task.
-pub(crate) const MAX_BODY: usize = 1024 * 1024;
 
 /// The longest header value that is made of an event's names, in bytes. Common servers refuse a
 /// header of more than 8 KiB in all.
@@ -26,9 +23,6 @@ pub(crate) const MAX_HEADER_VALUE: usize = 4 * 1024;
 
 /// Room for the values of most messages' headers, in bytes, so that their text never grows.
 const VALUES_ROOM: usize = 256;
-
-/// The size with which a body begins, in bytes: most never grow.
-const BODY_ROOM: usize = 512;
 
 /// The reference's own, so that a receiver that looks at it sees no difference.
 pub(crate) const USER_AGENT: &str = "opteryx-catalog-webhook/1.0";
@@ -68,10 +62,11 @@ impl Message {
         envelope: &Arc<Envelope>,
     ) -> Result<Message, DeliveryError> {
         let timestamp_ms = event.timestamp_ms().unwrap_or_else(|| unix_ms(now));
+        let (values, names) = Values::of(event, id, timestamp_ms)?;
         Ok(Message {
-            values: Values::of(event, id, timestamp_ms)?,
+            values,
             envelope: Arc::clone(envelope),
-            body: body_of(event, timestamp_ms)?,
+            body: body::encode(event, names, timestamp_ms)?,
         })
     }
 
@@ -147,20 +142,20 @@ impl Message {
 
     /// Appends the same as HTTP/1.1 writes it: a line for each, names in small letters.
     pub(crate) fn write_headers(&self, head: &mut Vec<u8>) -> Result<(), DeliveryError> {
-        let mut is_sendable = true;
+        // A line's end in a value would be a header more. None has one, by how they are made; but these
+        // may have been in a file since.
+        if !consists_of(&self.values.text, |byte| {
+            matches!(byte, b' '..=b'~' | b'\t')
+        }) {
+            return Err(Kind::Encoding.into());
+        }
         self.each_header(unix_seconds(), |name, value| {
-            // All of them are, by how they are made; and a line's end in one would be a header more.
-            is_sendable &= consists_of(&value, |byte| matches!(byte, b' '..=b'~' | b'\t'));
             head.extend_from_slice(name.as_bytes());
             head.extend_from_slice(b": ");
             head.extend_from_slice(value.as_bytes());
             head.extend_from_slice(b"\r\n");
         });
-        if is_sendable {
-            Ok(())
-        } else {
-            Err(Kind::Encoding.into())
-        }
+        Ok(())
     }
 
     /// The headers of an attempt at this time, in their order: the one place that knows it.
@@ -212,7 +207,11 @@ struct Values {
 }
 
 impl Values {
-    fn of<D>(event: &Event<'_, D>, id: Id, timestamp_ms: i64) -> Result<Values, DeliveryError> {
+    fn of<D>(
+        event: &Event<'_, D>,
+        id: Id,
+        timestamp_ms: i64,
+    ) -> Result<(Values, Names), DeliveryError> {
         let (resource_type, action) = (event.resource_type().as_str(), event.action().as_str());
         let (workspace, name) = (event.workspace(), event.resource_name());
         let subject = match event.collection() {
@@ -225,14 +224,14 @@ impl Values {
         };
         id.push_to(&mut values.text);
         values.end();
-        values.push_names([
+        let names = values.push_names([
             ("ce-type", &[EVENT_TYPE_PREFIX, resource_type, ".", action]),
             ("ce-source", &["/workspaces/", workspace]),
             ("ce-subject", &subject),
         ])?;
         push_rfc3339(&mut values.text, timestamp_ms);
         values.end();
-        Ok(values)
+        Ok((values, names))
     }
 
     #[cfg(feature = "outbox")]
@@ -245,7 +244,7 @@ impl Values {
     fn push_names<const N: usize>(
         &mut self,
         headers: [(&'static str, &[&str]); N],
-    ) -> Result<(), DeliveryError> {
+    ) -> Result<Names, DeliveryError> {
         let (start, len) = (self.text.len(), self.len);
         for (name, parts) in headers {
             // Before anything is copied, so that a huge name costs nothing.
@@ -253,9 +252,9 @@ impl Values {
             self.text.extend(parts.iter().copied());
             self.end();
         }
-        // Most names need no escape, and to look at all of them once is fast.
+        // To look at all of them once is fast.
         if consists_of(&self.text[start..], is_plain) {
-            return Ok(());
+            return Ok(Names::Plain);
         }
         self.text.truncate(start);
         self.len = len;
@@ -267,7 +266,7 @@ impl Values {
             check_length(name, self.text.len() - start)?;
             self.end();
         }
-        Ok(())
+        Ok(Names::Escaped)
     }
 
     /// What was appended since the last end is a value.
@@ -333,9 +332,9 @@ fn consists_of(text: &str, is_such: impl Fn(u8) -> bool) -> bool {
     text.bytes().fold(true, |all, byte| all & is_such(byte))
 }
 
-/// Whether a byte stands for itself among those that [`HEADER_ESCAPES`] encodes.
+/// Whether a byte is none that [`HEADER_ESCAPES`] encodes or JSON escapes.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'%')
+    matches!(byte, b'!'..=b'~') && !matches!(byte, b'"' | b'%' | b'\\')
 }
 
 fn check_length(name: &'static str, length: usize) -> Result<(), DeliveryError> {
@@ -377,76 +376,6 @@ fn push_rfc3339(value: &mut String, timestamp_ms: i64) {
     write(20..23, time.nanosecond() / 1_000_000);
     // They are digits.
     value.push_str(str::from_utf8(&text).unwrap_or_default());
-}
-
-fn body_of<D: Serialize>(
-    event: &Event<'_, D>,
-    timestamp_ms: i64,
-) -> Result<Vec<u8>, DeliveryError> {
-    let mut body = BoundedBody {
-        bytes: Vec::with_capacity(BODY_ROOM),
-        overflowed: false,
-    };
-    match body.write_event(event, timestamp_ms) {
-        Ok(()) => Ok(body.bytes),
-        Err(_) if body.overflowed => Err(Kind::TooLarge { limit: MAX_BODY }.into()),
-        Err(error) => Err(DeliveryError::from(Kind::Encoding).with_source(error)),
-    }
-}
-
-/// A body that stops growing at the limit, so that no event can take the catalog's memory.
-struct BoundedBody {
-    bytes: Vec<u8>,
-    overflowed: bool,
-}
-
-impl BoundedBody {
-    /// `{"event": …, "data": …}`, in the reference's order. Its own names stand here as they are written,
-    /// since serde_json would look for what to escape in each of them every time.
-    fn write_event<D: Serialize>(
-        &mut self,
-        event: &Event<'_, D>,
-        timestamp_ms: i64,
-    ) -> io::Result<()> {
-        self.write_field(r#"{"event":{"action":"#, event.action().as_str())?;
-        self.write_field(r#","workspace":"#, event.workspace())?;
-        self.write_field(r#","collection":"#, &event.collection())?;
-        self.write_field(r#","resource_type":"#, event.resource_type().as_str())?;
-        self.write_field(r#","resource_name":"#, event.resource_name())?;
-        self.write_field(r#","timestamp":"#, &timestamp_ms)?;
-        self.write_field(r#"},"data":"#, event.data())?;
-        self.write_all(b"}")
-    }
-
-    #[inline]
-    fn write_field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> io::Result<()> {
-        self.write_all(name.as_bytes())?;
-        serde_json::to_writer(self, value)?;
-        Ok(())
-    }
-}
-
-impl io::Write for BoundedBody {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    // serde_json calls this for every quote and every comma, so it must not go by the default, a
-    // loop around `write`.
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if bytes.len() > MAX_BODY - self.bytes.len() {
-            self.overflowed = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -587,23 +516,6 @@ mod tests {
             ..message
         };
         assert!(broken.write_headers(&mut Vec::new()).is_err());
-    }
-
-    #[test]
-    fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_not() {
-        let empty = message(&Event::new("create", "view", "w", None, "v").with_data("")).unwrap();
-        let room = MAX_BODY - empty.body().len();
-        let fits = "x".repeat(room);
-        let event = Event::new("create", "view", "w", None, "v").with_data(fits.as_str());
-        assert_eq!(message(&event).unwrap().body().len(), MAX_BODY);
-        let too_large = "x".repeat(room + 1);
-        let event = Event::new("create", "view", "w", None, "v").with_data(too_large.as_str());
-        let error = message(&event).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the body is larger than the limit of 1048576 bytes"
-        );
-        assert!(!error.is_retryable());
     }
 
     #[test]
