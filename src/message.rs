@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Datelike, Timelike};
+use chrono::{Datelike, NaiveDate};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
@@ -351,14 +351,16 @@ fn check_length(name: &'static str, length: usize) -> Result<(), DeliveryError> 
 
 /// Appends the time in RFC 3339, in UTC with milliseconds; nothing for a year that it cannot write.
 fn push_rfc3339(value: &mut String, timestamp_ms: i64) {
-    let Some(time) = DateTime::from_timestamp_millis(timestamp_ms) else {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let date = i32::try_from(timestamp_ms.div_euclid(DAY)).ok();
+    let Some(date) = date.and_then(NaiveDate::from_epoch_days) else {
         return;
     };
-    let time = time.naive_utc();
     // A fifth digit or a sign before the year is not RFC 3339, and `ce-time` is optional.
-    let Some(year) = u32::try_from(time.year()).ok().filter(|year| *year <= 9999) else {
+    let Some(year) = u32::try_from(date.year()).ok().filter(|year| *year <= 9999) else {
         return;
     };
+    let ms = timestamp_ms.rem_euclid(DAY) as u32;
     // chrono knows the calendar; its formatter takes four times as long as this.
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let mut write = |digits: Range<usize>, mut number: u32| {
@@ -368,19 +370,19 @@ fn push_rfc3339(value: &mut String, timestamp_ms: i64) {
         }
     };
     write(0..4, year);
-    write(5..7, time.month());
-    write(8..10, time.day());
-    write(11..13, time.hour());
-    write(14..16, time.minute());
-    write(17..19, time.second());
-    write(20..23, time.nanosecond() / 1_000_000);
+    write(5..7, date.month());
+    write(8..10, date.day());
+    write(11..13, ms / 3_600_000);
+    write(14..16, ms / 60_000 % 60);
+    write(17..19, ms / 1000 % 60);
+    write(20..23, ms % 1000);
     // They are digits.
     value.push_str(str::from_utf8(&text).unwrap_or_default());
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::SecondsFormat;
+    use chrono::{DateTime, SecondsFormat};
     use proptest::prelude::*;
 
     use super::*;

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use opteryx_webhooks::{DatasetCreated, Event, Field, Message, Notifier, Recorder, Schema};
 
+/// Where the sample's files are.
+pub const LOCATION: &str = "gs://bucket/path";
+
 /// A dataset whose event has a body of a certain size.
 pub struct Dataset {
     location: String,
@@ -37,7 +40,7 @@ impl Dataset {
         columns: [(&'static str, &'static str); N],
     ) -> Arc<Dataset> {
         Arc::new(Dataset {
-            location: "gs://bucket/path".to_owned(),
+            location: LOCATION.to_owned(),
             fields: columns.map(|(name, kind)| Field::new(name, kind)).into(),
         })
     }
