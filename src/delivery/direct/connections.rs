@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -110,8 +111,19 @@ impl Connections {
     }
 }
 
+/// How long a connection is its thread's own. What it encrypts with is then still in the cache of the
+/// processor that the thread runs on; later, the one that was used last is the likeliest to be open.
+const MAX_OWN_AGE: Duration = Duration::from_secs(1);
+
 /// What is idle, the longest first.
-struct Idle<T>(Mutex<VecDeque<(Instant, T)>>);
+struct Idle<T>(Mutex<VecDeque<Kept<T>>>);
+
+struct Kept<T> {
+    since: Instant,
+    /// Which thread it served last.
+    thread: usize,
+    transport: T,
+}
 
 impl<T> Default for Idle<T> {
     fn default() -> Idle<T> {
@@ -120,18 +132,22 @@ impl<T> Default for Idle<T> {
 }
 
 impl<T> Idle<T> {
-    /// The one that was put back last, so that after a burst the others grow old; none if that is
-    /// too long ago.
+    /// The thread's own, or else the one that was put back last, so that after a burst the others grow
+    /// old; none if that is too long ago.
     fn take(&self, max_age: Duration) -> Option<T> {
+        let (now, thread) = (Instant::now(), this_thread());
+        let age = |kept: &Kept<T>| now.saturating_duration_since(kept.since);
         let mut idle = self.locked();
-        let (since, transport) = idle.pop_back()?;
-        if since.elapsed() < max_age {
-            return Some(transport);
+        let last = idle.len().checked_sub(1)?;
+        if idle.back().is_some_and(|kept| age(kept) >= max_age) {
+            // The others are older still.
+            drop(idle);
+            self.clear();
+            return None;
         }
-        // The others are older still.
-        drop(idle);
-        self.clear();
-        None
+        let is_own = |kept: &Kept<T>| kept.thread == thread && age(kept) < MAX_OWN_AGE;
+        let own = idle.iter().rposition(is_own);
+        idle.remove(own.unwrap_or(last)).map(|kept| kept.transport)
     }
 
     /// Lets go of all.
@@ -143,24 +159,39 @@ impl<T> Idle<T> {
 
     /// Keeps another, and lets go of one that is too old or too many.
     fn put(&self, transport: T, max: usize, max_age: Duration) {
-        let now = Instant::now();
+        let (since, thread) = (Instant::now(), this_thread());
         let mut idle = self.locked();
-        idle.push_back((now, transport));
+        idle.push_back(Kept {
+            since,
+            thread,
+            transport,
+        });
         let is_too_old = idle
             .front()
-            .is_some_and(|(since, _)| now.saturating_duration_since(*since) >= max_age);
+            .is_some_and(|kept| since.saturating_duration_since(kept.since) >= max_age);
         let gone = (is_too_old || idle.len() > max).then(|| idle.pop_front());
         drop(idle);
         drop(gone);
     }
 
-    fn locked(&self) -> MutexGuard<'_, VecDeque<(Instant, T)>> {
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Kept<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What tells this thread from the others that there are.
+fn this_thread() -> usize {
+    thread_local! {
+        // Const and without a destructor, so that it is there even while the thread ends.
+        static MARK: u8 = const { 0 };
+    }
+    MARK.with(|mark| ptr::from_ref(mark).addr())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(1000);
@@ -177,6 +208,22 @@ mod tests {
         assert_eq!(idle.take(LONG), Some(1));
         assert_eq!(idle.take(LONG), Some(0));
         assert_eq!(idle.take(LONG), None);
+    }
+
+    #[test]
+    fn a_thread_gets_its_own_and_another_the_last() {
+        let idle = Idle::default();
+        idle.put("of this one", 3, LONG);
+        thread::scope(|scope| {
+            scope.spawn(|| idle.put("of another", 3, LONG));
+        });
+        let third = thread::scope(|scope| scope.spawn(|| idle.take(LONG)).join().unwrap());
+        assert_eq!(third, Some("of another"));
+        thread::scope(|scope| {
+            scope.spawn(|| idle.put("of another", 3, LONG));
+        });
+        assert_eq!(idle.take(LONG), Some("of this one"));
+        assert_eq!(idle.take(LONG), Some("of another"));
     }
 
     #[test]
