@@ -93,7 +93,7 @@ impl Stores {
 
     pub fn rows(&self) -> Vec<Row> {
         let ours = [(IDLE, &self.idle), (FULL, &self.full), (BUSY, &self.busy)];
-        let row = |(name, notifier): (&str, &Notifier)| {
+        let row = |(name, notifier): (&'static str, &Notifier)| {
             let (notifier, number) = (notifier.clone(), Rc::clone(&self.number));
             let (bare, ids) = (Rc::clone(&self.bare), Rc::clone(&self.number));
             let dataset = Dataset::sample();
@@ -108,11 +108,15 @@ impl Stores {
                 })
                 .with(Who::Ours, move |times| {
                     times.extend(timed(|| {
-                        let name = format!("dataset-{}", next(&number));
+                        let resource = format!("dataset-{}", next(&number));
                         let started = Instant::now();
-                        store(&notifier, &dataset, &name);
+                        store(&notifier, &dataset, &resource);
                         started.elapsed()
                     }));
+                    // Or what is still delivered would be in the way of the row whose turn is next.
+                    if name == BUSY {
+                        assert!(notifier.flush(Duration::from_secs(60)));
+                    }
                 })
         };
         ours.map(row).into()

@@ -30,6 +30,8 @@ pub(super) struct Shared {
     signals: Sender<Signal>,
     /// Whether the worker has been told of something stored that it has not looked for yet.
     is_told: AtomicBool,
+    /// Whether the write-ahead log is long, and the worker has not copied it yet.
+    is_log_long: AtomicBool,
     progress: Mutex<Progress>,
     progressed: Condvar,
 }
@@ -47,6 +49,7 @@ impl Shared {
             accepting: Turns::new(None),
             signals,
             is_told: AtomicBool::new(false),
+            is_log_long: AtomicBool::new(false),
             progress: Mutex::default(),
             progressed: Condvar::new(),
         }
@@ -56,7 +59,11 @@ impl Shared {
     pub(super) fn store(&self, message: &Message, limit: Duration) -> Result<(), OutboxError> {
         let now = unix_ms(SystemTime::now());
         self.with_store(limit, |store| {
-            store.accept(message.parts(), message.body(), now)
+            store.accept(message.parts(), message.body(), now)?;
+            if store.has_long_log() {
+                self.is_log_long.store(true, Ordering::Release);
+            }
+            Ok(())
         })?;
         self.wake();
         Ok(())
@@ -111,6 +118,11 @@ impl Shared {
     /// The worker is about to look for what is stored.
     pub(super) fn is_woken(&self) {
         self.is_told.store(false, Ordering::Release);
+    }
+
+    /// Whether the worker is to copy the write-ahead log, which it does then.
+    pub(super) fn takes_long_log(&self) -> bool {
+        self.is_log_long.swap(false, Ordering::AcqRel)
     }
 
     /// The worker has done a round.

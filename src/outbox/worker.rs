@@ -191,6 +191,13 @@ impl<D: Delivery + 'static> Worker<D> {
             wait = wait.min(next);
         }
         self.tidy(store)?;
+        if self.shared.takes_long_log() {
+            store.checkpoint()?;
+            // The rest, which has come meanwhile, while nobody adds to it.
+            self.shared
+                .with_turn(TURN_PATIENCE, || store.checkpoint())
+                .unwrap_or(Ok(()))?;
+        }
         Ok(wait)
     }
 

@@ -1,13 +1,14 @@
 //! The way of what is stored, from `Stored` to the receiver or the dead letters.
 
 use std::collections::HashMap;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use opteryx_webhooks::outbox::State;
 use opteryx_webhooks::receiver::Verifier;
-use opteryx_webhooks::{Delivery, DeliveryError, Message, Notifier, Outcome, Recorder};
+use opteryx_webhooks::{Delivery, DeliveryError, Event, Message, Notifier, Outcome, Recorder};
 
 use super::{Place, names, stats, store};
 use crate::support::server::{Server, listener};
@@ -328,6 +329,24 @@ fn no_more_goes_out_in_a_second_than_the_rate() {
     });
     let taken = started.elapsed();
     assert!(taken >= Duration::from_millis(980), "{taken:?}");
+}
+
+#[test]
+fn the_log_starts_over_while_the_receiver_hangs() {
+    let place = Place::new();
+    let receiver = Server::start(|connection| connection.stay_silent());
+    let notifier = place.notifier(&receiver.domain(), []);
+    let data = "x".repeat(16 * 1024);
+    let stored = 600;
+    for name in 0..stored {
+        let name = name.to_string();
+        let event = Event::new("create", "view", "w", Some("c"), &name).with_data(&data);
+        let outcome = notifier.notify(&event);
+        assert!(matches!(outcome, Outcome::Stored), "{outcome:?}");
+    }
+    let log = fs::metadata(place.path().with_extension("db-wal")).unwrap();
+    let written = stored * data.len();
+    assert!(log.len() < written as u64 / 2, "{} bytes", log.len());
 }
 
 #[test]

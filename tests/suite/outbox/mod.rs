@@ -10,6 +10,8 @@ mod killed;
 mod queue;
 mod trouble;
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use log::Level;
@@ -53,15 +55,15 @@ impl Place {
         domain: &'a str,
         vars: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Config {
-        let path = self.path().into_os_string();
-        let vars = vars.into_iter().map(|(name, value)| (name, value.into()));
-        let vars = [
+        let mut all: HashMap<&str, OsString> = HashMap::from([
             ("OPTERYX_WEBHOOK_DOMAIN", domain.into()),
-            ("OPTERYX_WEBHOOK_OUTBOX", path),
-        ]
-        .into_iter()
-        .chain(vars);
-        Config::from_vars(vars).expect("the variables are right")
+            ("OPTERYX_WEBHOOK_OUTBOX", self.path().into()),
+            // What is to be stored is stored, however long the machine's disk takes.
+            ("OPTERYX_WEBHOOK_TIMEOUT", "120".into()),
+        ]);
+        let vars = vars.into_iter();
+        all.extend(vars.map(|(name, value)| (name, OsString::from(value))));
+        Config::from_vars(all).expect("the variables are right")
     }
 
     pub fn file(&self) -> OutboxFile {
