@@ -44,8 +44,8 @@ struct BoundedBody {
 }
 
 impl BoundedBody {
-    /// `{"event": …, "data": …}`, in the reference's order. Its own names stand here as they are written,
-    /// since serde_json would look for what to escape in each of them every time.
+    /// `{"event": …, "data": …}`, in the reference's order. The keys stand here as they are written, since
+    /// serde_json would look for what to escape in each of them every time.
     fn write_event<D: Serialize>(
         &mut self,
         event: &Event<'_, D>,

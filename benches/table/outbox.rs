@@ -157,7 +157,12 @@ fn notifier(path: &Path, delivery: impl Delivery + 'static) -> Notifier {
 
 fn bare(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
-    for (name, value) in [("journal_mode", "wal"), ("synchronous", "full")] {
+    let settings = [
+        ("page_size", "2048"),
+        ("journal_mode", "wal"),
+        ("synchronous", "full"),
+    ];
+    for (name, value) in settings {
         connection.pragma_update(None, name, value).unwrap();
     }
     let table = "CREATE TABLE message (seq INTEGER PRIMARY KEY, id TEXT, body TEXT)";

@@ -30,8 +30,8 @@ pub(super) struct Shared {
     signals: Sender<Signal>,
     /// Whether the worker has been told of something stored that it has not looked for yet.
     is_told: AtomicBool,
-    /// Whether the write-ahead log is long, and the worker has not copied it yet.
-    is_log_long: AtomicBool,
+    /// Whether events have made the write-ahead log long, and the worker has not copied it yet.
+    must_checkpoint: AtomicBool,
     progress: Mutex<Progress>,
     progressed: Condvar,
 }
@@ -49,7 +49,7 @@ impl Shared {
             accepting: Turns::new(None),
             signals,
             is_told: AtomicBool::new(false),
-            is_log_long: AtomicBool::new(false),
+            must_checkpoint: AtomicBool::new(false),
             progress: Mutex::default(),
             progressed: Condvar::new(),
         }
@@ -60,8 +60,8 @@ impl Shared {
         let now = unix_ms(SystemTime::now());
         self.with_store(limit, |store| {
             store.accept(message.parts(), message.body(), now)?;
-            if store.has_long_log() {
-                self.is_log_long.store(true, Ordering::Release);
+            if store.takes_long_log() {
+                self.must_checkpoint.store(true, Ordering::Release);
             }
             Ok(())
         })?;
@@ -121,8 +121,8 @@ impl Shared {
     }
 
     /// Whether the worker is to copy the write-ahead log, which it does then.
-    pub(super) fn takes_long_log(&self) -> bool {
-        self.is_log_long.swap(false, Ordering::AcqRel)
+    pub(super) fn takes_checkpoint(&self) -> bool {
+        self.must_checkpoint.swap(false, Ordering::AcqRel)
     }
 
     /// The worker has done a round.

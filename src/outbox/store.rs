@@ -1,13 +1,13 @@
 //! The file: what is written to it and read from it, each step in one transaction.
 //!
-//! It knows SQLite and nothing of time, threads or the network: the hour is given, and who waits for
-//! a lock waits as long as its thread has time.
+//! It knows SQLite and nothing of time or the network: the hour is given, and who waits for a lock
+//! waits as long as its thread has time.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -73,8 +73,8 @@ pub(super) struct Store {
     path: PathBuf,
     identity: Identity,
     connection: Option<Connection>,
-    /// How many pages the log had after the last event.
-    log_pages: Arc<AtomicUsize>,
+    /// Whether the log has become longer by as much as the worker is to copy.
+    is_log_long: Arc<AtomicBool>,
     /// After the connection, so that it is dropped after it.
     opened: Opened,
 }
@@ -182,12 +182,11 @@ impl Store {
         connection
             .busy_handler(Some(wait_for_lock))
             .map_err(|error| OutboxError::sqlite(path, error))?;
-        let log_pages = Arc::default();
         let mut store = Store {
             path: path.to_owned(),
             identity,
             connection: Some(connection),
-            log_pages,
+            is_log_long: Arc::default(),
             opened,
         };
         store.ask(|connection| {
@@ -204,46 +203,54 @@ impl Store {
                 Purpose::Accept => "full",
                 Purpose::Deliver | Purpose::Inspect => "normal",
             };
-            connection.pragma_update(None, "synchronous", synchronous)?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_OF_WORKER)
+            connection.pragma_update(None, "synchronous", synchronous)
         })?;
         store.migrate(purpose)?;
-        if purpose == Purpose::Accept {
+        if purpose != Purpose::Inspect {
             store.watch_log()?;
         }
         Ok(store)
     }
 
-    /// Keeps count of the log's pages, in place of SQLite's own checkpoints.
+    /// Has the worker copy the log, in place of SQLite's own checkpoints, for which whoever commits at
+    /// that moment would wait.
     fn watch_log(&mut self) -> Result<(), OutboxError> {
-        let log_pages = Arc::clone(&self.log_pages);
+        let is_long = Arc::clone(&self.is_log_long);
         let Some(connection) = &mut self.connection else {
             return Err(self.closed());
         };
+        let mut next = CHECKPOINT_OF_WORKER;
         connection
             .wal_hook(Some(move |log: &mut Wal, pages| {
                 let pages = usize::try_from(pages).unwrap_or(0);
-                log_pages.store(pages, Ordering::Relaxed);
-                if pages >= CHECKPOINT_OF_EVENTS {
-                    // The event is safe already; what could not be copied is another time.
-                    let _ = log.checkpoint();
+                if pages < CHECKPOINT_OF_WORKER {
+                    next = CHECKPOINT_OF_WORKER;
+                } else if pages >= next {
+                    // Where a reader keeps the log from starting over, not at every commit.
+                    next = pages + CHECKPOINT_OF_WORKER;
+                    is_long.store(true, Ordering::Relaxed);
+                    if pages >= CHECKPOINT_OF_EVENTS {
+                        // What is committed is safe already; what cannot be copied is another time.
+                        let _ = log.checkpoint();
+                    }
                 }
                 Ok(())
             }))
             .map_err(|error| OutboxError::sqlite(&self.path, error))
     }
 
-    /// Whether events have made the log so long that it is the worker's turn to copy it.
-    pub(super) fn has_long_log(&self) -> bool {
-        self.log_pages.load(Ordering::Relaxed) >= CHECKPOINT_OF_WORKER
+    /// Whether it is the worker's turn to copy the log; once for each time that it is.
+    pub(super) fn takes_long_log(&self) -> bool {
+        self.is_log_long.swap(false, Ordering::Relaxed)
     }
 
     /// Copies the log's pages into the file, as far as nobody reads them; events go on meanwhile. If
     /// that is all of them, the log starts over.
-    pub(super) fn checkpoint(&self) -> Result<(), OutboxError> {
-        self.ask(|connection| {
+    pub(super) fn checkpoint(&self) {
+        // As by SQLite's own: what is committed is safe in the log, and the next one may succeed.
+        let _ = self.ask(|connection| {
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-        })
+        });
     }
 
     /// Brings the tables to the version of this crate.

@@ -148,9 +148,19 @@ impl<D: Delivery + 'static> Worker<D> {
     /// Does what there is to do, and says how long there will be nothing.
     fn round(&mut self) -> Result<Duration, OutboxError> {
         let (kept, path) = (self.store.take(), &self.setup.outbox.path);
-        let mut store = deadline::within(LOCK_PATIENCE, || {
-            Store::kept_or_opened(kept, path, Purpose::Deliver)
-        })?;
+        let mut store = match kept {
+            Some(_) => deadline::within(LOCK_PATIENCE, || {
+                Store::kept_or_opened(kept, path, Purpose::Deliver)
+            }),
+            // Not while an event opens it too: whoever makes the file closes it again, and that would
+            // take the locks of the other's connection away.
+            None => self
+                .shared
+                .with_turn(TURN_PATIENCE, || {
+                    deadline::within(LOCK_PATIENCE, || Store::open(path, Purpose::Deliver))
+                })
+                .unwrap_or_else(|| Err(self.shared.busy())),
+        }?;
         let wait = deadline::within(TURN_PATIENCE + LOCK_PATIENCE, || self.round_in(&mut store));
         if wait.is_ok() {
             self.store = Some(store);
@@ -191,12 +201,12 @@ impl<D: Delivery + 'static> Worker<D> {
             wait = wait.min(next);
         }
         self.tidy(store)?;
-        if self.shared.takes_long_log() {
-            store.checkpoint()?;
-            // The rest, which has come meanwhile, while nobody adds to it.
-            self.shared
-                .with_turn(TURN_PATIENCE, || store.checkpoint())
-                .unwrap_or(Ok(()))?;
+        // Both are asked, for each says so once. When the last connection closes, SQLite does it.
+        if (self.shared.takes_checkpoint() | store.takes_long_log()) && !self.is_stopping {
+            store.checkpoint();
+            // What has come meanwhile, while nobody else in this process adds to it: little to copy,
+            // but where something has come it is this one that waits for the disk.
+            self.shared.with_turn(TURN_PATIENCE, || store.checkpoint());
         }
         Ok(wait)
     }

@@ -29,6 +29,10 @@ const MAX_IDLE_CONNECTIONS: usize = 64;
 /// when they please, which is noticed.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(30);
 
+/// How long a connection is its thread's own. What it encrypts with is then still in the cache of the
+/// processor that the thread runs on; later, the one that was used last is the likeliest to be open.
+const MAX_OWN_AGE: Duration = Duration::from_secs(1);
+
 pub(super) type Connection = Box<dyn Transport>;
 
 type Connect = dyn Fn(&ConnectionDetails<'_>) -> Result<Connection, Error> + Send + Sync;
@@ -68,7 +72,7 @@ impl Connections {
     /// One that was kept alive, if there is one that is still open.
     pub(super) fn kept(&self) -> Option<Connection> {
         // Looked at without the lock, for that takes a system call.
-        while let Some(mut connection) = self.idle.take(MAX_IDLE_AGE) {
+        while let Some(mut connection) = self.idle.take(MAX_IDLE_AGE, MAX_OWN_AGE) {
             if connection.is_open() {
                 return Some(connection);
             }
@@ -111,10 +115,6 @@ impl Connections {
     }
 }
 
-/// How long a connection is its thread's own. What it encrypts with is then still in the cache of the
-/// processor that the thread runs on; later, the one that was used last is the likeliest to be open.
-const MAX_OWN_AGE: Duration = Duration::from_secs(1);
-
 /// What is idle, the longest first.
 struct Idle<T>(Mutex<VecDeque<Kept<T>>>);
 
@@ -134,7 +134,7 @@ impl<T> Default for Idle<T> {
 impl<T> Idle<T> {
     /// The thread's own, or else the one that was put back last, so that after a burst the others grow
     /// old; none if that is too long ago.
-    fn take(&self, max_age: Duration) -> Option<T> {
+    fn take(&self, max_age: Duration, max_own_age: Duration) -> Option<T> {
         let (now, thread) = (Instant::now(), this_thread());
         let age = |kept: &Kept<T>| now.saturating_duration_since(kept.since);
         let mut idle = self.locked();
@@ -145,7 +145,7 @@ impl<T> Idle<T> {
             self.clear();
             return None;
         }
-        let is_own = |kept: &Kept<T>| kept.thread == thread && age(kept) < MAX_OWN_AGE;
+        let is_own = |kept: &Kept<T>| kept.thread == thread && age(kept) < max_own_age;
         let own = idle.iter().rposition(is_own);
         idle.remove(own.unwrap_or(last)).map(|kept| kept.transport)
     }
@@ -202,12 +202,12 @@ mod tests {
         for number in 0..3 {
             idle.put(number, 3, LONG);
         }
-        assert_eq!(idle.take(LONG), Some(2));
+        assert_eq!(idle.take(LONG, LONG), Some(2));
         idle.put(3, 3, LONG);
-        assert_eq!(idle.take(LONG), Some(3));
-        assert_eq!(idle.take(LONG), Some(1));
-        assert_eq!(idle.take(LONG), Some(0));
-        assert_eq!(idle.take(LONG), None);
+        assert_eq!(idle.take(LONG, LONG), Some(3));
+        assert_eq!(idle.take(LONG, LONG), Some(1));
+        assert_eq!(idle.take(LONG, LONG), Some(0));
+        assert_eq!(idle.take(LONG, LONG), None);
     }
 
     #[test]
@@ -217,13 +217,13 @@ mod tests {
         thread::scope(|scope| {
             scope.spawn(|| idle.put("of another", 3, LONG));
         });
-        let third = thread::scope(|scope| scope.spawn(|| idle.take(LONG)).join().unwrap());
+        let third = thread::scope(|scope| scope.spawn(|| idle.take(LONG, LONG)).join().unwrap());
         assert_eq!(third, Some("of another"));
         thread::scope(|scope| {
             scope.spawn(|| idle.put("of another", 3, LONG));
         });
-        assert_eq!(idle.take(LONG), Some("of this one"));
-        assert_eq!(idle.take(LONG), Some("of another"));
+        assert_eq!(idle.take(LONG, LONG), Some("of this one"));
+        assert_eq!(idle.take(LONG, LONG), Some("of another"));
     }
 
     #[test]
@@ -232,9 +232,9 @@ mod tests {
         for number in 0..5 {
             idle.put(number, 2, LONG);
         }
-        assert_eq!(idle.take(LONG), Some(4));
-        assert_eq!(idle.take(LONG), Some(3));
-        assert_eq!(idle.take(LONG), None);
+        assert_eq!(idle.take(LONG, LONG), Some(4));
+        assert_eq!(idle.take(LONG, LONG), Some(3));
+        assert_eq!(idle.take(LONG, LONG), None);
     }
 
     #[test]
@@ -244,7 +244,7 @@ mod tests {
         for _ in 0..3 {
             idle.put(Arc::clone(&kept), 8, LONG);
         }
-        assert_eq!(idle.take(Duration::ZERO), None);
+        assert_eq!(idle.take(Duration::ZERO, LONG), None);
         assert_eq!(Arc::strong_count(&kept), 1);
 
         idle.put(Arc::clone(&kept), 8, LONG);

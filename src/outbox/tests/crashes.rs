@@ -236,6 +236,10 @@ impl Service {
         // Another worker takes over what this one is late for; then both put it down.
         self.later(20 * SECOND);
         self.round("two", 4, None);
+        self.with(Purpose::Deliver, |store| {
+            store.checkpoint();
+            Ok(())
+        });
         self.answer("two", |_| Taken);
         self.answer("one", |_| Taken);
         self.round("one", 0, None);

@@ -337,7 +337,7 @@ fn the_log_starts_over_while_the_receiver_hangs() {
     let receiver = Server::start(|connection| connection.stay_silent());
     let notifier = place.notifier(&receiver.domain(), []);
     let data = "x".repeat(16 * 1024);
-    let stored = 600;
+    let stored = 1200;
     for name in 0..stored {
         let name = name.to_string();
         let event = Event::new("create", "view", "w", Some("c"), &name).with_data(&data);

@@ -120,6 +120,8 @@ fn kill_one(test: &str, place: &Place, receiver: &Server, after: After) -> Vec<(
         .env("OPTERYX_WEBHOOK_DOMAIN", receiver.domain())
         .env("OPTERYX_WEBHOOK_OUTBOX", place.path())
         .env("OPTERYX_WEBHOOK_RETRY", "5ms 10ms 20ms")
+        // However long the machine's disk takes.
+        .env("OPTERYX_WEBHOOK_TIMEOUT", "120")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
