@@ -61,10 +61,10 @@ impl Ids {
         let drawn = seed.drawn.0.fetch_add(1, Ordering::Relaxed);
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let moment = since.as_secs() << 30 | u64::from(since.subsec_nanos());
-        // SipHash is a pseudorandom function: what it makes of a number is as good as drawn.
-        let half = |number: u64| seed.hasher.hash_one(number);
-        let first = half(seed.random[0].wrapping_add(drawn));
-        let second = half(seed.random[1].wrapping_add(drawn) ^ moment);
+        // SipHash is a pseudorandom function: what it makes of a number is as good as drawn. The other
+        // half is this process's own, and the moment's; nobody can tell it from a drawn one either.
+        let first = seed.hasher.hash_one(seed.random[0].wrapping_add(drawn));
+        let second = seed.random[1].wrapping_add(moment) ^ first.rotate_left(32);
         let random = u128::from(first) << 64 | u128::from(second);
         Id(uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid())
     }
