@@ -149,6 +149,7 @@ macro_rules! what {
         #[derive(Clone, Copy, Debug)]
         enum What<'a> {
             $($name,)+
+            /// Made by [`Event::new`], or of a time that was given.
             Other {
                 action: Action<'a>,
                 resource_type: ResourceType<'a>,
